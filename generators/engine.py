@@ -1,0 +1,85 @@
+"""What an engine is: it loads one model of its kind and runs batches of jobs on it. All engines are listed here.
+
+A new kind of generator is one new file with a `load` function and one line in `load` below.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, assert_never
+
+from generators.job import Job
+from generators.models import Model
+from generators.settings import WorkerSettings
+
+
+class ModelUnavailable(Exception):
+    """The model cannot be loaded; the text is a sentence for the operator."""
+
+
+class Pulse:
+    """When the engine last got something done; read by the thread that sends heartbeats."""
+
+    def __init__(self) -> None:
+        self.loading = ""
+        self._since: float | None = None
+
+    @contextmanager
+    def busy(self, loading: str = "") -> Iterator[None]:
+        """While in here, time counts; `loading` names a model that is being loaded."""
+        self.loading, self._since = loading, time.monotonic()
+        try:
+            yield
+        finally:
+            self.loading, self._since = "", None
+
+    def beat(self) -> None:
+        """A step is done."""
+        self._since = time.monotonic()
+
+    def stalled_seconds(self) -> float:
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
+
+
+def _nothing_to_free() -> bool:
+    return False
+
+
+@dataclass
+class Host:
+    """What the worker lends its engines. `relieve` frees memory of other models: False if there was none."""
+
+    settings: WorkerSettings
+    pulse: Pulse = field(default_factory=Pulse)
+    relieve: Callable[[], bool] = _nothing_to_free
+
+
+class Runner(Protocol):
+    """A resident model."""
+
+    def memory_bytes(self) -> int:
+        """Of its weights, measured."""
+        ...
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run jobs of equal likeness until each has ended. What it raises is retried job by job, then failed."""
+        ...
+
+
+def load(model: Model, host: Host) -> Runner:
+    """Raises `ModelUnavailable`; `MemoryError` if the device has too little free."""
+    match model.kind:
+        case "image":
+            from generators import image
+
+            return image.load(model, host)
+        case "text":
+            from generators import text
+
+            return text.load(model, host)
+        case _:
+            assert_never(model.kind)

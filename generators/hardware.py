@@ -1,0 +1,80 @@
+"""What torch says of a device: its name, memory and best number format. Imports torch: workers only."""
+
+from __future__ import annotations
+
+import gc
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generators.models import Model
+
+_GPU_SHARE = 0.9  # the rest is for activations and the driver
+_CPU_SHARE = 0.5
+
+
+def prepare(device: str, threads: int) -> None:
+    """Raises `RuntimeError` if the device does not exist."""
+    if device == "cpu":
+        torch.set_num_threads(threads or os.cpu_count() or 1)
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+    torch.empty(1, device=device)
+
+
+def name(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def memory_bytes(device: str) -> int:
+    """For models."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.mem_get_info(device)[1] * _GPU_SHARE)
+    if device.startswith("mps"):
+        return int(torch.mps.recommended_max_memory() * _GPU_SHARE)
+    return int(_machine_bytes() * _CPU_SHARE)
+
+
+def dtype(model: Model, device: str) -> torch.dtype:
+    """The entry's format, or for "auto": float32 on cpu, bfloat16 on what has it, else float16."""
+    if model.dtype != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[model.dtype]
+    if device == "cpu":
+        return torch.float32
+    if device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return torch.bfloat16
+
+
+def sweep() -> None:
+    """Give freed memory back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CPU allocators have no type of their own for it."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate" in str(error))
+
+
+def weight_bytes(module: Any) -> int:
+    """Of a torch module's parameters and buffers; shared tensors count once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return sum(tensor.nelement() * tensor.element_size() for tensor in tensors.values())
+
+
+def _machine_bytes() -> int:
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")  # of the container, where there is one
+    said = limit.read_text().strip() if limit.exists() else "max"
+    return min(total, int(said)) if said.isdigit() else total

@@ -1,0 +1,138 @@
+"""Diffusers at the edge: loading a stock pipeline, its image-to-image sibling, its LoRAs. Untyped inside."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generators import hardware, schedulers, weights
+from generators.engine import ModelUnavailable
+from generators.models import Model
+from generators.requests import LoraUse
+
+Pipeline = Any  # diffusers.DiffusionPipeline: its classes share no typed call
+
+
+class Pipelines:
+    """One model's text-to-image pipeline, and the sibling that shares its weights."""
+
+    def __init__(self, text_to_image: Pipeline, model: Model) -> None:
+        self._text_to_image = text_to_image
+        self._image_to_image: Pipeline | None = None
+        self._model = model
+        self._scheduler = text_to_image.scheduler
+        self._adapters: dict[str, str] = {}  # LoRA -> the name that peft knows it by
+
+    @property
+    def vae(self) -> Any:
+        return getattr(self._text_to_image, "vae", None)
+
+    def memory_bytes(self) -> int:
+        parts = self._text_to_image.components.values()
+        return sum(hardware.weight_bytes(part) for part in parts if isinstance(part, torch.nn.Module))
+
+    def prepared(self, *, from_picture: bool, scheduler: str, loras: tuple[LoraUse, ...]) -> Pipeline:
+        """The pipeline for one batch. Raises `ModelUnavailable`."""
+        pipeline = self._sibling() if from_picture else self._text_to_image
+        pipeline.scheduler = schedulers.fresh(self._scheduler, scheduler or self._model.scheduler)
+        self._apply(loras)
+        return pipeline
+
+    def _sibling(self) -> Pipeline:
+        if self._image_to_image is None:
+            from diffusers import AutoPipelineForImage2Image
+
+            try:
+                sibling = AutoPipelineForImage2Image.from_pipe(self._text_to_image)
+            except ValueError as error:
+                raise ModelUnavailable(f"{self._model.name} cannot start from a picture.") from error
+            sibling.set_progress_bar_config(disable=True)
+            self._image_to_image = sibling
+        return self._image_to_image
+
+    def _apply(self, loras: tuple[LoraUse, ...]) -> None:
+        if loras:
+            names = [self._adapter(use.name) for use in loras]
+            self._text_to_image.enable_lora()
+            self._text_to_image.set_adapters(names, adapter_weights=[use.weight for use in loras])
+        elif self._adapters:
+            self._text_to_image.disable_lora()
+
+    def _adapter(self, lora: str) -> str:
+        if lora not in self._adapters:
+            name = f"lora{len(self._adapters)}"
+            self._load_lora(lora, name)
+            self._adapters[lora] = name
+        return self._adapters[lora]
+
+    def _load_lora(self, lora: str, name: str) -> None:
+        source = self._model.loras.get(lora)
+        if source is None:
+            raise ModelUnavailable(f"{self._model.name} has no LoRA named {lora!r}.")
+        try:
+            self._text_to_image.load_lora_weights(**_lora_place(source), adapter_name=name, use_safetensors=True)
+        except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise ModelUnavailable(f"The LoRA {lora!r} of {self._model.name} cannot be used: {first[:200]}") from error
+
+
+def load(model: Model, device: str, cache: Path) -> Pipelines:
+    """Raises `ModelUnavailable`, and `MemoryError` if the device is too full."""
+    source = weights.resolve(model, cache)
+    if isinstance(source, Path):
+        weights.check_pipeline(source)
+    return Pipelines(_placed(_read(model, source, device), device), model)
+
+
+def accepted(pipeline: Pipeline) -> dict[str, Any]:
+    """The arguments that a pipeline's call takes, with their defaults."""
+    parameters = inspect.signature(type(pipeline).__call__).parameters
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def _read(model: Model, source: Path | str, device: str) -> Pipeline:
+    from diffusers import DiffusionPipeline
+
+    options = {name: value for name, value in (("revision", model.revision), ("variant", model.variant)) if value}
+    try:
+        pipeline: Pipeline = DiffusionPipeline.from_pretrained(
+            source, dtype=hardware.dtype(model, device), use_safetensors=True, **options
+        )
+    except (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelUnavailable(f"{model.name} cannot be loaded: {first[:300]}") from error
+    takes = accepted(pipeline)
+    if "prompt" not in takes or takes.get("image", None) is inspect.Parameter.empty:
+        raise ModelUnavailable(f"{model.name} is a {type(pipeline).__name__}: no text-to-image model.")
+    return pipeline
+
+
+def _placed(pipeline: Pipeline, device: str) -> Pipeline:
+    try:
+        pipeline.to(device)
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from None
+    pipeline.set_progress_bar_config(disable=True)
+    vae = getattr(pipeline, "vae", None)
+    if hasattr(vae, "enable_slicing"):
+        vae.enable_slicing()  # decodes picture by picture: the peak of memory is not the batch's
+    return pipeline
+
+
+def _lora_place(source: str) -> dict[str, str]:
+    """Only safetensors: a folder's only file, a file, or a hub id."""
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix == ".safetensors":
+        weights.header(path)
+        return {"pretrained_model_name_or_path_or_dict": str(path.parent), "weight_name": path.name}
+    if path.is_dir():
+        files = sorted(path.glob("*.safetensors"))
+        if len(files) != 1:
+            raise ModelUnavailable(f"{path} should hold exactly one safetensors file; it holds {len(files)}.")
+        return _lora_place(str(files[0]))
+    if path.exists():
+        raise ModelUnavailable(f"{path} is no safetensors file.")
+    return {"pretrained_model_name_or_path_or_dict": source}

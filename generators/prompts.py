@@ -1,0 +1,44 @@
+"""A conversation as the token ids that a language model continues, cut to what its context holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from generators.requests import Message, WriteText
+
+_ROOM_MIN = 16  # tokens for an answer, below which it is not worth beginning
+
+
+class PromptTooLong(Exception):
+    """Even the last message alone leaves no room for an answer. The text says how long it may be."""
+
+
+def encode(tokenizer: Any, request: WriteText, context: int) -> list[int]:
+    """Token ids; the oldest messages are left out as needed, never the system's or the last one.
+
+    Raises `PromptTooLong`.
+    """
+    messages = list(request.messages)
+    room = context - min(request.max_tokens, max(_ROOM_MIN, context // 4))
+    ids = _ids(tokenizer, messages)
+    while len(ids) > room and (oldest := _oldest(messages)) is not None:
+        del messages[oldest]
+        ids = _ids(tokenizer, messages)
+    if len(ids) + min(_ROOM_MIN, request.max_tokens) > context:
+        raise PromptTooLong(f"The prompt is {len(ids)} tokens long; the model takes {context} with its answer.")
+    return ids
+
+
+def _oldest(messages: Sequence[Message]) -> int | None:
+    """Which message to leave out next."""
+    spare = [at for at, message in enumerate(messages[:-1]) if message.role != "system"]
+    return spare[0] if spare else None
+
+
+def _ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    if not tokenizer.chat_template:  # a base model: it continues the words
+        return list(tokenizer("\n".join(message.content for message in messages))["input_ids"])
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    found = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
+    return list(found)

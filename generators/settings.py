@@ -1,0 +1,48 @@
+"""What the operator decides about the pool; the part that a worker needs travels to it as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Each limit guards against one kind of trouble: see the fields."""
+
+    devices: Literal["auto"] | tuple[str, ...] = "auto"  # names as torch has them: cpu, cuda:0, mps
+    batch_max: int = 4  # pictures in one forward pass
+    memory_bytes: int = 0  # for weights, a device; 0: 90 % of the device's, half of the machine's for cpu
+    heartbeat_seconds: float = 1.0
+    silent_seconds: float = 15.0  # without a heartbeat: the process hangs or is stopped
+    stall_seconds: float = 300.0  # without a finished step: the engine hangs
+    load_seconds: float = 1800.0  # a model may be downloaded first
+    cache: str = ".cache/atelier"  # folder for converted weights
+    preview_every: int = 4  # steps between previews; 0: none
+    threads: int = 0  # of a cpu worker; 0: one a core
+    restart_seconds: float = 0.5  # before the first restart, then doubled
+    restart_seconds_max: float = 60.0
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker's share of `PoolSettings`."""
+
+    device: str
+    batch_max: int
+    memory_bytes: int
+    heartbeat_seconds: float
+    cache: str
+    preview_every: int
+    threads: int
+
+
+def worker_settings(settings: PoolSettings, device: str) -> WorkerSettings:
+    return WorkerSettings(
+        device=device,
+        batch_max=settings.batch_max,
+        memory_bytes=settings.memory_bytes,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        cache=settings.cache,
+        preview_every=settings.preview_every,
+        threads=settings.threads,
+    )

@@ -1,0 +1,264 @@
+"""One device's process: `python -m generators.worker --fd N --settings JSON`.
+
+Three threads: the main one runs the engine, a reader fills the inbox, a third sends heartbeats. The parent owns
+this process: it drains and kills it, so terminal signals are ignored, and when its end of the socket closes
+this process exits at once.
+
+A pass of the main loop: take the oldest entry -> make its model resident -> take its batch -> run it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, assert_never
+
+import msgspec
+
+from generators import engine, frames
+from generators.engine import Host, ModelUnavailable, Runner
+from generators.inbox import Inbox
+from generators.job import Job
+from generators.messages import (
+    Accepted,
+    Cancel,
+    FromWorker,
+    Heartbeat,
+    Load,
+    Ready,
+    Stop,
+    Submit,
+    ToWorker,
+    Unload,
+    Unloaded,
+)
+from generators.models import Model
+from generators.residency import Residency
+from generators.settings import WorkerSettings
+
+
+class Channel:
+    """The socket to the parent. Any thread may send; one thread receives."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._stream = connection.makefile("rb")
+        self._sending = threading.Lock()
+
+    def send(self, message: FromWorker) -> None:
+        raw = frames.frame(message)
+        with self._sending:
+            try:
+                self._connection.sendall(raw)
+            except OSError:
+                leave()
+
+    def receive(self) -> ToWorker:
+        return frames.to_worker(self._exactly(frames.length(self._exactly(frames.HEADER_BYTES))))
+
+    def _exactly(self, size: int) -> bytes:
+        raw = self._stream.read(size)
+        return raw if len(raw) == size else leave()
+
+
+class Worker:
+    def __init__(self, channel: Channel, settings: WorkerSettings) -> None:
+        self.inbox = Inbox()
+        self.host = Host(settings)
+        self._channel = channel
+        self._settings = settings
+        self._models: dict[str, Model] = {}
+        self._residency: Residency | None = None
+
+    def read(self) -> NoReturn:
+        """The reader's thread."""
+        try:
+            while True:
+                self._receive(self._channel.receive())
+        finally:
+            leave()
+
+    def beat(self) -> NoReturn:
+        """The heartbeat's thread."""
+        while True:
+            running, waiting = self.inbox.counts()
+            self._channel.send(
+                Heartbeat(
+                    stalled_seconds=self.host.pulse.stalled_seconds(),
+                    running=running,
+                    waiting=waiting,
+                    loading=self.host.pulse.loading,
+                    resident=self._residency.sizes() if self._residency else {},
+                )
+            )
+            time.sleep(self._settings.heartbeat_seconds)
+
+    def run(self) -> NoReturn:
+        """The main thread. Torch is imported here, when the heartbeat already runs."""
+        from generators import hardware
+
+        hardware.prepare(self._settings.device, self._settings.threads)
+        memory_bytes = self._settings.memory_bytes or hardware.memory_bytes(self._settings.device)
+        self._residency = residency = self._make_residency(memory_bytes)
+        name = hardware.name(self._settings.device)
+        self._channel.send(Ready(device=self._settings.device, name=name, memory_bytes=memory_bytes))
+        while True:
+            self._pass(residency)
+
+    def _make_residency(self, memory_bytes: int) -> Residency:
+        from generators import hardware, weights
+
+        def expect(model: Model) -> int:
+            numbers = weights.elements(weights.resolve(model, Path(self._settings.cache)))
+            return numbers * hardware.dtype(model, self._settings.device).itemsize
+
+        return Residency(
+            memory_bytes=memory_bytes,
+            load=lambda model: engine.load(model, self.host),
+            expect=expect,
+            sweep=hardware.sweep,
+            send=self._channel.send,
+        )
+
+    def _receive(self, message: ToWorker) -> None:
+        match message:
+            case Submit():
+                self._channel.send(Accepted(job=message.job))
+                self.inbox.put(Job(message, self._channel.send))
+            case Cancel():
+                self.inbox.cancel(message.job)
+            case Load() | Unload():
+                self.inbox.put(message)
+            case Stop():
+                leave()
+            case _:
+                assert_never(message)
+
+    def _pass(self, residency: Residency) -> None:
+        entry = self.inbox.next()
+        match entry:
+            case Load():
+                self._models[entry.model.name] = entry.model
+                self._prefetch(residency, entry.model)
+            case Unload():
+                self._models.pop(entry.model, None)
+                residency.evict(entry.model)
+            case Job():
+                self._run_batch(residency, entry.request.model)
+            case _:
+                assert_never(entry)
+
+    def _prefetch(self, residency: Residency, model: Model) -> None:
+        try:
+            if residency.has(model):
+                residency.announce(model.name)
+            else:
+                self._acquire(residency, model.name)
+        except ModelUnavailable as error:
+            self._channel.send(Unloaded(model=model.name, message=str(error)))
+
+    def _run_batch(self, residency: Residency, model: str) -> None:
+        try:
+            runner = self._acquire(residency, model)
+        except ModelUnavailable as error:
+            for job in self.inbox.take_all(model):
+                job.fail("model_unavailable", str(error))
+            return
+        self.host.relieve = lambda: residency.evict_others(model)
+        try:
+            with self.host.pulse.busy():
+                run(runner, self.inbox.take(model, self._settings.batch_max))
+        finally:
+            self.inbox.done()
+
+    def _acquire(self, residency: Residency, name: str) -> Runner:
+        model = self._models.get(name)
+        if model is None:
+            raise ModelUnavailable(f"The worker was told of no model named {name!r}.")
+        with self.host.pulse.busy(loading=name):
+            try:
+                return residency.acquire(model)
+            except ModelUnavailable:
+                raise
+            except Exception as error:
+                print_frames(error)
+                raise ModelUnavailable(f"{name} cannot be loaded: {summary(error)}") from error
+
+
+def run(runner: Runner, jobs: Sequence[Job]) -> None:
+    """Run a batch; after an error nobody foresaw, run each job alone, so that only the guilty one fails."""
+    error = _attempt(runner, jobs)
+    unfinished = [job for job in jobs if not job.ended]
+    for job in unfinished:
+        alone = error if len(jobs) == 1 else _attempt(runner, [job])
+        job.fail("internal", alone or "The engine ended without a result.")
+
+
+def _attempt(runner: Runner, jobs: Sequence[Job]) -> str:
+    """Where it went wrong, or "". The error itself is let go here: its traceback holds the pass's memory."""
+    try:
+        if jobs:
+            runner.run(jobs)
+    except Exception as error:
+        print_frames(error)
+        return place(error)
+    return ""
+
+
+def print_frames(error: Exception) -> None:
+    """A traceback for the log, without the error's text: that may quote a prompt."""
+    frames_text = "".join(traceback.format_tb(error.__traceback__))
+    print(f"{type(error).__name__} in the worker:\n{frames_text}", file=sys.stderr, flush=True)
+
+
+def place(error: Exception) -> str:
+    """The type of an error and the line that raised it; not its text, which may quote a prompt."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
+
+
+def summary(error: Exception) -> str:
+    """One bounded line, for errors of loading, which know no prompt."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+def leave() -> NoReturn:
+    """Nothing in here is worth finishing, and threads inside native code would not let go."""
+    os._exit(0)
+
+
+def main() -> NoReturn:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--settings", required=True)
+    arguments = parser.parse_args()
+    settings = msgspec.json.decode(arguments.settings, type=WorkerSettings)
+    _be_quiet(settings)
+    worker = Worker(Channel(socket.socket(fileno=arguments.fd)), settings)
+    threading.Thread(target=worker.read, daemon=True, name="reader").start()
+    threading.Thread(target=worker.beat, daemon=True, name="heartbeat").start()
+    worker.run()
+
+
+def _be_quiet(settings: WorkerSettings) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ[name] = "error"  # their warnings quote prompts
+    for name in ("TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
+    if settings.device == "cpu":
+        os.nice(5)  # the bot's event loop shares these cores
+
+
+if __name__ == "__main__":
+    main()
