@@ -1,0 +1,221 @@
+"""The shape of an instance: every key of config.toml with its default, as frozen values.
+
+`bot.settings.load` reads the file and the environment into these; nothing else in the project reads either.
+Durations are written "30s", "5m", "2h", "30d" and arrive here in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from generators.models import Model
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[int, Meta(ge=0, extra={"unit": "seconds"})]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used: one sentence that names the key, what it takes and what is near."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all sections: an unknown key is an error."""
+
+
+class Instance(Section, frozen=True):
+    """`[atelier]`: what this instance is called and where it lives."""
+
+    name: str = "Atelier"
+    home: str = "data"  # the one folder that holds database, blobs, keys, caches and backups
+
+
+class DatabaseSettings(Section, frozen=True):
+    """`[database]`: where accounts, jobs and money live."""
+
+    url: str = ""  # empty: sqlite in the home folder
+    pool: Positive = 10
+
+
+class StorageSettings(Section, frozen=True):
+    """`[storage]`: where artifacts' bytes live: a folder, or `s3://bucket/prefix?endpoint=...`."""
+
+    blobs: str = ""  # empty: a folder in the home folder
+
+
+class WebPage(Section, frozen=True):
+    """`[web]`: the page and the HTTP server that webhooks share."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    public_url: str = ""
+    hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    upload_bytes_max: Positive = 10 * 1024 * 1024
+    upload_pixels_max: Positive = 16_777_216
+    allowances_per_network: Positive = 1  # free allowances a day for one network address
+    link_seconds: Positive = 3600
+
+
+class PoolConfig(Section, frozen=True):
+    """`[pool]`: the devices and the workers on them."""
+
+    devices: tuple[str, ...] = ()  # empty: every GPU, or the CPU
+    batch_max: Positive = 8
+    memory_gb: Annotated[float, Meta(ge=0)] = 0.0  # 0: measured
+    threads: Count = 0  # 0: all cores
+    heartbeat: Seconds = 2
+    silent: Seconds = 20
+    stall: Seconds = 300
+    load: Seconds = 900
+    preview_every: Count = 4
+
+
+class Budget(Section, frozen=True):
+    """`[budget]`: device-seconds a day that free use may cost in all and in one place (0: no limit)."""
+
+    free_total: Count = 20000
+    free_per_place: Count = 3000
+    on_exhausted: Literal["relaxed", "refuse"] = "relaxed"
+
+
+class Plan(Section, frozen=True):
+    """`[plans.NAME]`: what an account on this plan gets and may do."""
+
+    title: str = ""
+    weight: Positive = 1
+    credits_day: Count = 0
+    credits_month: Count = 0
+    relaxed_day: Count = 0  # device-seconds a day of relaxed work after the credits are spent
+    member_day: Count = 0
+    per_minute: Positive = 10
+    running: Positive = 2
+    waiting: Positive = 6
+    count_max: Positive = 4
+    pixels_max: Positive = 2_097_152
+    steps_max: Positive = 50
+    tokens_max: Positive = 1024
+
+
+class Abuse(Section, frozen=True):
+    """`[abuse]`: new accounts of free-to-make identities get a part of the allowance."""
+
+    new_account_days: Count = 7
+    new_account_factor: Share = 0.5
+
+
+class Timeouts(Section, frozen=True):
+    """`[timeouts]`: how long a job may run or wait, a delivery may be tried, a button works."""
+
+    image: Seconds = 300
+    text: Seconds = 300
+    video: Seconds = 1200
+    queue_free: Seconds = 1800
+    queue_paid: Seconds = 7200
+    delivery: Seconds = 86400
+    buttons: Seconds = 30 * 86400
+    lease: Annotated[int, Meta(ge=3, extra={"unit": "seconds"})] = 30
+    drain: Seconds = 20
+
+
+class Retention(Section, frozen=True):
+    """`[retention]`: how long media is kept, by kind of plan."""
+
+    free: Seconds = 30 * 86400
+    paid: Seconds = 365 * 86400
+
+
+class Retry(Section, frozen=True):
+    """`[retry]`: how often a job that failed by our fault is tried."""
+
+    attempts: Positive = 3
+    base: Seconds = 2
+
+
+class Safety(Section, frozen=True):
+    """`[safety]`: word patterns refused at admission. Sexual content with minors is always refused."""
+
+    blocked: tuple[str, ...] = ()
+    adult: Literal["refuse", "allow"] = "refuse"
+
+
+class Style(Section, frozen=True):
+    """`[styles.NAME]`: words put around a prompt; `{prompt}` is where it goes."""
+
+    prompt: str
+    negative: str = ""
+    title_en: str = ""
+    title_zh: str = ""
+
+
+class ModelEntry(Model, frozen=True, forbid_unknown_fields=True):
+    """`[models.NAME]`: a generator's model with what people and operators need to know of it.
+
+    `credits` is the price of one picture at the model's own size and steps, or of 100 tokens; `seconds` the
+    first guess of what that takes on this machine, replaced by what jobs took.
+    """
+
+    name: str = ""
+    title: str = ""
+    note_en: str = ""
+    note_zh: str = ""
+    licence: str = ""
+    commercial: bool = False
+    commercial_acknowledged: bool = False
+    credits: Positive = 1
+    seconds: Annotated[float, Meta(gt=0)] = 1.0
+    scale: Annotated[int, Meta(ge=1, le=8)] = 1  # how much the page enlarges its pictures
+    plans: tuple[str, ...] = ()  # empty: all
+
+
+class Defaults(Section, frozen=True):
+    """`[defaults]`: the models that a prompt without `--model` uses."""
+
+    image: str = "tiny"
+    text: str = "smol"
+
+
+class Admins(Section, frozen=True):
+    """`[admins]`: people who may use admin commands, as "platform:id"."""
+
+    owner: tuple[str, ...] = ()
+    billing: tuple[str, ...] = ()
+    support: tuple[str, ...] = ()
+    moderator: tuple[str, ...] = ()
+
+
+class Secrets(Section, frozen=True):
+    """From the environment only: ATELIER_DISCORD_TOKEN and so on. Never in config.toml, never logged."""
+
+    discord_token: str = ""
+    telegram_token: str = ""
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
+
+
+class Config(Section, frozen=True):
+    """One instance."""
+
+    atelier: Instance = Instance()
+    database: DatabaseSettings = DatabaseSettings()
+    storage: StorageSettings = StorageSettings()
+    web: WebPage = WebPage()
+    pool: PoolConfig = PoolConfig()
+    budget: Budget = Budget()
+    plans: dict[str, Plan] = {}
+    abuse: Abuse = Abuse()
+    timeouts: Timeouts = Timeouts()
+    retention: Retention = Retention()
+    retry: Retry = Retry()
+    safety: Safety = Safety()
+    styles: dict[str, Style] = {}
+    models: dict[str, ModelEntry] = {}
+    defaults: Defaults = Defaults()
+    admins: Admins = Admins()
+    secrets: Secrets = Secrets()

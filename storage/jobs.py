@@ -1,0 +1,378 @@
+"""Jobs on their way: inserted once, claimed under a lease, ended once by the attempt that still holds it.
+
+available ──claim──> running ──finish──> completed
+    ^  ^                │ ├──fail──> retryable ──due──> available
+    │  └───give_back────┘ └──fail──> discarded
+    └────lease ran out──┘   any live state ──cancel──> cancelled
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
+from sqlalchemy.orm import Session
+
+from storage import flows
+from storage.signals import notify
+from storage.tables import FlowRow, HoldRow, JobRow
+from storage.types import from_now
+
+State = Literal["available", "running", "retryable", "completed", "discarded", "cancelled"]
+LIVE: tuple[State, ...] = ("available", "running", "retryable")
+TERMINAL: tuple[State, ...] = ("completed", "discarded", "cancelled")
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    key: str
+    account: int
+    tier: str
+    kind: str
+    model: str
+    request: bytes
+    address: bytes
+    private: bool = False
+    origin: int | None = None
+    cost_us: int
+    price: int
+    budget: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as the rest of the program sees it. `request` and `address` are opaque to storage."""
+
+    id: int
+    account: int
+    tier: str
+    kind: str
+    model: str
+    request: bytes
+    address: bytes
+    private: bool
+    origin: int | None
+    state: State
+    attempt: int
+    failures: int
+    cancel_requested: bool
+    cost_us: int
+    used_us: int
+    price: int
+    paid: int
+    budget: str
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    deleted_at: datetime | None
+
+
+_COLUMNS = (
+    JobRow.id, JobRow.account_id, JobRow.tier, JobRow.kind, JobRow.model, JobRow.request, JobRow.address,
+    JobRow.private, JobRow.origin, JobRow.state, JobRow.attempt, JobRow.failures, JobRow.cancel_requested,
+    JobRow.cost_us, JobRow.used_us, JobRow.price, JobRow.paid, JobRow.budget, JobRow.error, JobRow.created_at,
+    JobRow.started_at, JobRow.finished_at, JobRow.deleted_at,
+)  # fmt: skip
+_FIELDS = Job.__struct_fields__
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What admission needs to know of an account's jobs."""
+
+    known: int | None  # the job that this key made before
+    waiting: int
+    running: int
+    recent: int  # submitted in the last minute
+
+
+def load(session: Session, account: int, key: str, now: datetime) -> Load:
+    """One statement: the account's own counts, and whether this key already made a job."""
+    flow = select(func.coalesce(func.sum(FlowRow.waiting), 0)).where(FlowRow.account_id == account)
+    busy = select(func.coalesce(func.sum(FlowRow.running), 0)).where(FlowRow.account_id == account)
+    recent = select(func.count()).where(
+        JobRow.account_id == account, JobRow.created_at > now - timedelta(minutes=1)
+    )
+    known = select(JobRow.id).where(JobRow.key == key)
+    row = session.execute(
+        select(
+            known.scalar_subquery(), flow.scalar_subquery(), busy.scalar_subquery(), recent.scalar_subquery()
+        )
+    ).one()
+    return Load(known=row[0], waiting=int(row[1]), running=int(row[2]), recent=int(row[3]))
+
+
+def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
+    """Inserts the job and queues it in its flow; returns its id. A known key is an IntegrityError."""
+    made = session.scalar(
+        insert(JobRow)
+        .values(
+            key=job.key, account_id=job.account, tier=job.tier, kind=job.kind, model=job.model,
+            request=job.request, address=job.address, private=job.private, origin=job.origin,
+            cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget, run_at=now, created_at=now,
+            state="available", attempt=0, failures=0, cancel_requested=False, paid=0,
+        )
+        .returning(JobRow.id)
+    )  # fmt: skip
+    assert made is not None
+    flows.enqueue(session, job.account, job.tier, cap=cap)
+    notify(session, "jobs")
+    return made
+
+
+def get(session: Session, job: int) -> Job | None:
+    return _one(session, JobRow.id == job)
+
+
+def by_key(session: Session, key: str) -> Job | None:
+    return _one(session, JobRow.key == key)
+
+
+def lock(session: Session, job: int) -> Job | None:
+    """Like `get`, holding the job's lock until the transaction ends."""
+    row = session.execute(select(*_COLUMNS).where(JobRow.id == job).with_for_update()).one_or_none()
+    return _job(row) if row else None
+
+
+def of_account(
+    session: Session, account: int, *, before: int | None = None, limit: int = 20, live: bool = False
+) -> list[Job]:
+    """The account's jobs that are not deleted, newest first."""
+    statement = select(*_COLUMNS).where(JobRow.account_id == account, JobRow.deleted_at.is_(None))
+    if before is not None:
+        statement = statement.where(JobRow.id < before)
+    if live:
+        statement = statement.where(JobRow.state.in_(LIVE))
+    return [_job(row) for row in session.execute(statement.order_by(JobRow.id.desc()).limit(limit))]
+
+
+def many(session: Session, ids: list[int]) -> list[Job]:
+    return [_job(row) for row in session.execute(select(*_COLUMNS).where(JobRow.id.in_(ids)))]
+
+
+def recent(session: Session, *, limit: int, offset: int = 0, live: bool = False) -> list[Job]:
+    """All accounts' jobs, newest first: for operators."""
+    statement = select(*_COLUMNS).order_by(JobRow.id.desc()).limit(limit).offset(offset)
+    return [
+        _job(row) for row in session.execute(statement.where(JobRow.state.in_(LIVE)) if live else statement)
+    ]
+
+
+def counts(session: Session) -> dict[str, int]:
+    """Jobs by state."""
+    rows = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
+    return {state: int(count) for state, count in rows}
+
+
+# --- the dispatcher's side ----------------------------------------------------------------------------------
+
+
+def claim(session: Session, owner: str, *, lease_seconds: int, limit: int) -> list[Job]:
+    """Up to `limit` jobs in fair order, each under a lease and a new attempt number."""
+    flows.lock_tiers(session)
+    claimed: list[Job] = []
+    while len(claimed) < limit and (picked := flows.pick(session)):
+        job = _claim_first(session, picked, owner, lease_seconds)
+        if job is None:  # the counts are wrong: mend them rather than spin
+            _recount(session, picked.account, picked.tier)
+            continue
+        flows.advance(session, picked, job.cost_us)
+        claimed.append(job)
+    return claimed
+
+
+def renew(session: Session, owner: str, *, lease_seconds: int) -> set[tuple[int, int]]:
+    """Prolongs all leases that the owner still holds; returns their (job, attempt)."""
+    rows = session.execute(
+        update(JobRow)
+        .where(JobRow.state == "running", JobRow.owner == owner, JobRow.lease_until > from_now(0))
+        .values(lease_until=from_now(lease_seconds))
+        .returning(JobRow.id, JobRow.attempt)
+    )
+    return {(job, attempt) for job, attempt in rows}
+
+
+def complete(session: Session, job: Job, now: datetime, *, used_us: int, paid: int) -> None:
+    """The attempt's job is done. The caller holds its lock and has checked `is_current`."""
+    _end(session, job, "completed", now, used_us=used_us, paid=paid)
+
+
+def discard(session: Session, job: Job, now: datetime, *, error: str, used_us: int = 0) -> None:
+    _end(session, job, "discarded", now, used_us=used_us, paid=0, error=error)
+
+
+def cancel(session: Session, job: Job, now: datetime, *, used_us: int = 0, paid: int = 0) -> None:
+    _end(session, job, "cancelled", now, used_us=used_us, paid=paid)
+
+
+def request_cancel(session: Session, job: Job) -> None:
+    """Asks whoever runs the job to stop it."""
+    session.execute(update(JobRow).where(JobRow.id == job.id).values(cancel_requested=True))
+    notify(session, "cancels", job.id)
+
+
+def retry(
+    session: Session, job: Job, now: datetime, *, delay_seconds: float, used_us: int, error: str
+) -> None:
+    """The attempt failed by our fault: again after a delay."""
+    session.execute(
+        update(JobRow)
+        .where(JobRow.id == job.id)
+        .values(
+            state="retryable", owner=None, lease_until=None, failures=JobRow.failures + 1, error=error,
+            run_at=now + timedelta(seconds=delay_seconds), used_us=JobRow.used_us + used_us,
+        )
+    )  # fmt: skip
+    flows.move(session, job.account, job.tier, running=-1, debt_us=used_us - job.cost_us)
+
+
+def give_back(session: Session, job: Job) -> None:
+    """The attempt ends without a result or a fault: a restart. The job is the next of its flow again."""
+    session.execute(
+        update(JobRow).where(JobRow.id == job.id).values(state="available", owner=None, lease_until=None)
+    )
+    flows.move(session, job.account, job.tier, running=-1, waiting=1, debt_us=-job.cost_us)
+    notify(session, "jobs")
+
+
+def delete(session: Session, job: int, now: datetime) -> None:
+    session.execute(update(JobRow).where(JobRow.id == job).values(deleted_at=now))
+
+
+def is_current(job: Job | None, attempt: int) -> bool:
+    """Whether this attempt may still end the job."""
+    return job is not None and job.state == "running" and job.attempt == attempt
+
+
+# --- the rescuer's side -------------------------------------------------------------------------------------
+
+
+def due(session: Session, now: datetime, *, limit: int = 100) -> int:
+    """Jobs whose retry is due wait again; returns how many."""
+    rows = session.execute(
+        select(JobRow.id, JobRow.account_id, JobRow.tier)
+        .where(JobRow.state == "retryable", JobRow.run_at <= now)
+        .order_by(JobRow.id).limit(limit).with_for_update(skip_locked=True)
+    ).all()  # fmt: skip
+    for job, account, tier in rows:
+        session.execute(update(JobRow).where(JobRow.id == job).values(state="available"))
+        flows.move(session, account, tier, waiting=1)
+    if rows:
+        notify(session, "jobs")
+    return len(rows)
+
+
+def lost(session: Session, *, limit: int = 100) -> list[Job]:
+    """Running jobs whose lease ran out by the database's clock, locked."""
+    return _locked(session, and_(JobRow.state == "running", JobRow.lease_until <= from_now(0)), limit)
+
+
+def overdue(session: Session, now: datetime, *, tiers: dict[str, int], limit: int = 100) -> list[Job]:
+    """Jobs that have waited longer than their tier allows (seconds), locked."""
+    late = [
+        and_(JobRow.tier == tier, JobRow.created_at <= now - timedelta(seconds=wait))
+        for tier, wait in tiers.items()
+    ]
+    if not late:
+        return []
+    return _locked(session, and_(JobRow.state.in_(("available", "retryable")), or_(*late)), limit)
+
+
+def all_lost(session: Session) -> int:
+    """Makes every lease run out: at the start of a process that alone owns the database."""
+    changed = session.execute(
+        update(JobRow).where(JobRow.state == "running").values(lease_until=from_now(-1))
+    )
+    return int(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def waiting(session: Session, *, limit: int = 2000) -> list[tuple[int, int, str, int]]:
+    """(job, account, tier, cost) of jobs that wait, oldest first: what the forecast orders."""
+    rows = session.execute(
+        select(JobRow.id, JobRow.account_id, JobRow.tier, JobRow.cost_us)
+        .where(JobRow.state == "available")
+        .order_by(JobRow.id)
+        .limit(limit)
+    )
+    return [(job, account, tier, cost) for job, account, tier, cost in rows]
+
+
+def stray_holds(session: Session) -> int:
+    """Open holds without a live job; always 0 when nothing is wrong."""
+    found = session.scalar(
+        select(func.count()).select_from(HoldRow).join(JobRow, JobRow.id == HoldRow.job_id)
+        .where(HoldRow.open, JobRow.state.in_(TERMINAL))
+    )  # fmt: skip
+    return int(found or 0)
+
+
+def _locked(session: Session, condition: ColumnElement[bool], limit: int) -> list[Job]:
+    statement = select(*_COLUMNS).where(condition).order_by(JobRow.id).limit(limit)
+    return [_job(row) for row in session.execute(statement.with_for_update(skip_locked=True))]
+
+
+def _claim_first(session: Session, picked: flows.Pick, owner: str, lease_seconds: int) -> Job | None:
+    first = (
+        select(JobRow.id)
+        .where(JobRow.account_id == picked.account, JobRow.tier == picked.tier, JobRow.state == "available")
+        .order_by(JobRow.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+    )  # fmt: skip
+    row = session.execute(
+        update(JobRow)
+        .where(JobRow.id == first)
+        .values(
+            state="running", owner=owner, attempt=JobRow.attempt + 1, lease_until=from_now(lease_seconds),
+            started_at=func.coalesce(JobRow.started_at, from_now(0)),
+        )
+        .returning(*_COLUMNS)
+    ).one_or_none()  # fmt: skip
+    return _job(row) if row else None
+
+
+def _recount(session: Session, account: int, tier: str) -> None:
+    def count(state: str) -> Any:
+        return (
+            select(func.count())
+            .where(JobRow.account_id == account, JobRow.tier == tier, JobRow.state == state)
+            .scalar_subquery()
+        )
+
+    waits, runs = count("available"), count("running")
+    session.execute(
+        update(FlowRow)
+        .where(FlowRow.account_id == account, FlowRow.tier == tier)
+        .values(waiting=waits, running=runs, eligible=and_(waits > 0, runs < FlowRow.cap, literal(True)))
+    )
+
+
+def _end(
+    session: Session,
+    job: Job,
+    state: State,
+    now: datetime,
+    *,
+    used_us: int,
+    paid: int,
+    error: str | None = None,
+) -> None:
+    session.execute(
+        update(JobRow)
+        .where(JobRow.id == job.id)
+        .values(
+            state=state, owner=None, lease_until=None, finished_at=now, error=error, paid=paid,
+            used_us=JobRow.used_us + used_us,
+        )
+    )  # fmt: skip
+    if job.state == "running":
+        flows.move(session, job.account, job.tier, running=-1, debt_us=used_us - job.cost_us)
+    elif job.state == "available":
+        flows.move(session, job.account, job.tier, waiting=-1)
+
+
+def _one(session: Session, condition: ColumnElement[bool]) -> Job | None:
+    row = session.execute(select(*_COLUMNS).where(condition)).one_or_none()
+    return _job(row) if row else None
+
+
+def _job(row: Any) -> Job:
+    return Job(**dict(zip(_FIELDS, row, strict=True)))

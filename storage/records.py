@@ -1,0 +1,115 @@
+"""Small facts that many parts need: the audit log, things that may happen once, budgets, timings, progress."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from storage.signals import notify
+from storage.tables import AuditRow, BudgetRow, NonceRow, ProgressRow, TimingRow
+from storage.types import insert_for
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    at: datetime
+    actor: str
+    action: str
+    account: int | None
+    reason: str
+    details: dict[str, Any]
+
+
+def audit(
+    session: Session,
+    now: datetime,
+    *,
+    actor: str,
+    action: str,
+    account: int | None,
+    reason: str,
+    **details: Any,
+) -> None:
+    session.execute(
+        insert(AuditRow).values(
+            at=now, actor=actor, action=action, account_id=account, reason=reason, details=details
+        )
+    )
+
+
+def audits(session: Session, *, limit: int = 50, offset: int = 0) -> list[Audit]:
+    rows = session.execute(
+        select(AuditRow.at, AuditRow.actor, AuditRow.action, AuditRow.account_id, AuditRow.reason, AuditRow.details)
+        .order_by(AuditRow.id.desc()).limit(limit).offset(offset)
+    )  # fmt: skip
+    return [Audit(at=a, actor=b, action=c, account=d, reason=e, details=f) for a, b, c, d, e, f in rows]
+
+
+def first_time(session: Session, key: str, *, expires_at: datetime) -> bool:
+    """Whether `key` happens for the first time."""
+    statement = insert_for(session)(NonceRow).values(key=key, expires_at=expires_at)
+    return session.scalar(statement.on_conflict_do_nothing().returning(NonceRow.key)) is not None
+
+
+def forget_nonces(session: Session, now: datetime) -> None:
+    session.execute(delete(NonceRow).where(NonceRow.expires_at <= now))
+
+
+def spend(session: Session, scope: str, amount_us: int, *, limit_us: int) -> bool:
+    """Adds to a budget unless that would pass its limit; a negative amount always gives back."""
+    session.execute(
+        insert_for(session)(BudgetRow).values(scope=scope, used_us=0).on_conflict_do_nothing()
+    )  # fmt: skip
+    changed = session.execute(
+        update(BudgetRow)
+        .where(BudgetRow.scope == scope, BudgetRow.used_us + amount_us <= limit_us)
+        .values(used_us=BudgetRow.used_us + amount_us)
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
+
+
+def correct(session: Session, scope: str, amount_us: int) -> None:
+    """What a job took beyond (or below) what its budget was charged."""
+    session.execute(
+        update(BudgetRow).where(BudgetRow.scope == scope).values(used_us=BudgetRow.used_us + amount_us)
+    )
+
+
+def spent(session: Session, scope: str) -> int:
+    return session.scalar(select(BudgetRow.used_us).where(BudgetRow.scope == scope)) or 0
+
+
+def timings(session: Session) -> dict[str, int]:
+    """Microseconds a unit of each model's work takes."""
+    return {model: unit for model, unit in session.execute(select(TimingRow.model, TimingRow.unit_us))}
+
+
+def learn(session: Session, model: str, unit_us: int) -> None:
+    """Keeps what a unit takes now (the caller has averaged it)."""
+    statement = insert_for(session)(TimingRow).values(model=model, unit_us=unit_us, samples=1)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["model"], set_={"unit_us": unit_us, "samples": TimingRow.samples + 1}
+        )
+    )
+
+
+def set_progress(session: Session, job: int, attempt: int, data: bytes) -> None:
+    """The newest progress of a running job; tells other processes its id."""
+    statement = insert_for(session)(ProgressRow).values(job_id=job, attempt=attempt, data=data)
+    session.execute(
+        statement.on_conflict_do_update(index_elements=["job_id"], set_={"attempt": attempt, "data": data})
+    )
+    notify(session, "progress", job)
+
+
+def progress(session: Session, jobs: list[int]) -> dict[int, bytes]:
+    rows = session.execute(select(ProgressRow.job_id, ProgressRow.data).where(ProgressRow.job_id.in_(jobs)))
+    return {job: data for job, data in rows}
+
+
+def clear_progress(session: Session, job: int) -> None:
+    session.execute(delete(ProgressRow).where(ProgressRow.job_id == job))

@@ -1,0 +1,334 @@
+"""All rows, in the order of a job's life. Only `storage/` ever sees one.
+
+Amounts are whole credits, device time is whole microseconds, times are aware UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, MetaData, String, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from storage.types import BigInt, Utc
+
+Id = Annotated[int, mapped_column(BigInt, primary_key=True, autoincrement=True)]
+AccountId = Annotated[int, mapped_column(BigInt, ForeignKey("accounts.id"))]
+JobId = Annotated[int, mapped_column(BigInt, ForeignKey("jobs.id"))]
+Amount = Annotated[int, mapped_column(BigInt, default=0)]
+Word = Annotated[str, mapped_column(String(64))]
+Key = Annotated[str, mapped_column(String(200))]
+Time = Annotated[datetime, mapped_column(Utc)]
+
+
+class Row(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class AccountRow(Row):
+    """Whoever has a balance. Locking this row locks the account's lots, holds and flows."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[Id]
+    plan: Mapped[Word] = mapped_column(default="free")
+    plan_until: Mapped[Time | None]
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    banned_reason: Mapped[str | None]
+    merged_into: Mapped[AccountId | None]  # a tombstone: use that account
+    created_at: Mapped[Time]
+
+
+class IdentityRow(Row):
+    """A person as a platform knows them."""
+
+    __tablename__ = "identities"
+
+    platform: Mapped[Word] = mapped_column(primary_key=True)
+    external_id: Mapped[Key] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId] = mapped_column(index=True)
+    name: Mapped[Key] = mapped_column(default="")
+    created_at: Mapped[Time]
+
+
+class TierRow(Row):
+    """One class of flows in the fair order; the row named `*` holds the virtual time between the tiers."""
+
+    __tablename__ = "tiers"
+
+    name: Mapped[Word] = mapped_column(primary_key=True)
+    weight: Mapped[Amount]  # 0: only when no other tier has work
+    start_us: Mapped[Amount]  # virtual start of the tier's next job
+    now_us: Mapped[Amount]  # virtual time inside the tier
+
+
+class FlowRow(Row):
+    """One account's jobs in one tier."""
+
+    __tablename__ = "flows"
+    __table_args__ = (
+        Index(
+            "ix_flows_fair",
+            "tier",
+            "start_us",
+            sqlite_where=text("eligible"),
+            postgresql_where=text("eligible"),
+        ),
+    )
+
+    account_id: Mapped[AccountId] = mapped_column(primary_key=True)
+    tier: Mapped[Word] = mapped_column(ForeignKey("tiers.name"), primary_key=True)
+    start_us: Mapped[Amount]  # virtual start of the flow's next job
+    debt_us: Mapped[Amount]  # measured less predicted time, settled at the next claim
+    waiting: Mapped[int] = mapped_column(default=0)
+    running: Mapped[int] = mapped_column(default=0)
+    cap: Mapped[int] = mapped_column(default=1)
+    eligible: Mapped[bool] = mapped_column(default=False)  # waiting > 0 and running < cap
+
+
+class JobRow(Row):
+    """One request on its way. Terminal states: completed, discarded, cancelled."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('available', 'running', 'retryable', 'completed', 'discarded', 'cancelled')",
+            name="state",
+        ),
+        Index("ix_jobs_flow", "account_id", "tier", "state", "id"),
+        Index(
+            "ix_jobs_live",
+            "state",
+            "lease_until",
+            sqlite_where=text("state IN ('available', 'running', 'retryable')"),
+            postgresql_where=text("state IN ('available', 'running', 'retryable')"),
+        ),
+        Index("ix_jobs_recent", "account_id", "created_at"),
+    )
+
+    id: Mapped[Id]
+    key: Mapped[Key] = mapped_column(
+        unique=True
+    )  # (platform, event, ordinal): a redelivery makes no second job
+    account_id: Mapped[AccountId]
+    tier: Mapped[Word]
+    kind: Mapped[Word]
+    model: Mapped[Key]
+    request: Mapped[bytes] = mapped_column(LargeBinary)  # opaque here
+    address: Mapped[bytes] = mapped_column(LargeBinary)  # opaque here
+    private: Mapped[bool] = mapped_column(default=False)
+    origin: Mapped[int | None] = mapped_column(BigInt)  # the job that this one answers
+    state: Mapped[Word] = mapped_column(default="available")
+    attempt: Mapped[int] = mapped_column(default=0)  # of the latest claim
+    failures: Mapped[int] = mapped_column(default=0)
+    owner: Mapped[Word | None]
+    lease_until: Mapped[Time | None]
+    run_at: Mapped[Time]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    cost_us: Mapped[Amount]  # predicted device time
+    used_us: Mapped[Amount]  # measured device time
+    price: Mapped[int] = mapped_column(default=0)
+    paid: Mapped[int] = mapped_column(default=0)
+    budget: Mapped[Key] = mapped_column(default="")  # the free budget it draws on, if any
+    error: Mapped[Word | None]
+    created_at: Mapped[Time]
+    started_at: Mapped[Time | None]
+    finished_at: Mapped[Time | None]
+    deleted_at: Mapped[Time | None]
+
+
+class ProgressRow(Row):
+    """The newest progress of a running job, for processes that do not run it."""
+
+    __tablename__ = "progress"
+
+    job_id: Mapped[JobId] = mapped_column(primary_key=True)
+    attempt: Mapped[int]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LotRow(Row):
+    """Credits of one origin with one expiry. granted = remaining + held + captured + lapsed."""
+
+    __tablename__ = "lots"
+    __table_args__ = (
+        CheckConstraint("remaining >= 0 AND remaining <= granted", name="remaining"),
+        Index(
+            "ix_lots_live",
+            "account_id",
+            sqlite_where=text("remaining > 0"),
+            postgresql_where=text("remaining > 0"),
+        ),
+        Index(
+            "ix_lots_expiry",
+            "expires_at",
+            sqlite_where=text("remaining > 0"),
+            postgresql_where=text("remaining > 0"),
+        ),
+    )
+
+    id: Mapped[Id]
+    account_id: Mapped[AccountId]
+    key: Mapped[Key] = mapped_column(unique=True)  # one lot per (source, event)
+    kind: Mapped[Word]
+    granted: Mapped[Amount]
+    remaining: Mapped[Amount]
+    lapsed: Mapped[Amount]
+    expires_at: Mapped[Time | None]
+    created_at: Mapped[Time]
+
+
+class HoldRow(Row):
+    """What one job has set aside from one lot. Open until the job is terminal; then it ends once."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        CheckConstraint("amount > 0 AND captured >= 0 AND captured <= amount", name="captured"),
+    )
+
+    job_id: Mapped[JobId] = mapped_column(primary_key=True)
+    lot_id: Mapped[int] = mapped_column(BigInt, ForeignKey("lots.id"), primary_key=True)
+    amount: Mapped[Amount]
+    captured: Mapped[Amount]
+    open: Mapped[bool] = mapped_column(default=True)
+
+
+class EntryRow(Row):
+    """One movement of credits from one book to another: double entry by construction. Append-only.
+
+    Books `available` and `held` are the account's, `promotion`, `revenue` and `breakage` the house's.
+    """
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        CheckConstraint("amount > 0 AND source <> target", name="moves"),
+        Index("ix_entries_account", "account_id", "id"),
+    )
+
+    id: Mapped[Id]
+    key: Mapped[Key] = mapped_column(unique=True)
+    account_id: Mapped[AccountId]
+    source: Mapped[Word]
+    target: Mapped[Word]
+    amount: Mapped[Amount]
+    job_id: Mapped[int | None] = mapped_column(BigInt)
+    lot_id: Mapped[int | None] = mapped_column(BigInt)
+    reason: Mapped[Key] = mapped_column(default="")
+    at: Mapped[Time]
+
+
+class BudgetRow(Row):
+    """Device time that free use has been promised on one day (UTC) in one scope."""
+
+    __tablename__ = "budgets"
+
+    scope: Mapped[Key] = mapped_column(primary_key=True)
+    used_us: Mapped[Amount]
+
+
+class ArtifactRow(Row):
+    """One finished file: metadata here, bytes in the blob store under `blob`."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (
+        Index(
+            "ix_artifacts_kept",
+            "expires_at",
+            sqlite_where=text("collected_at IS NULL"),
+            postgresql_where=text("collected_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[Id]
+    job_id: Mapped[JobId] = mapped_column(index=True)
+    ordinal: Mapped[int]
+    blob: Mapped[Key] = mapped_column(unique=True)
+    media_type: Mapped[Word]
+    size_bytes: Mapped[Amount]
+    width: Mapped[int] = mapped_column(default=0)
+    height: Mapped[int] = mapped_column(default=0)
+    seed: Mapped[Amount]
+    created_at: Mapped[Time]
+    expires_at: Mapped[Time]
+    deleted_at: Mapped[Time | None]
+    collected_at: Mapped[Time | None]
+
+
+class UploadRow(Row):
+    """A picture that a person sent to start from; collected like an artifact."""
+
+    __tablename__ = "uploads"
+
+    blob: Mapped[Key] = mapped_column(primary_key=True)
+    account_id: Mapped[AccountId] = mapped_column(index=True)
+    expires_at: Mapped[Time] = mapped_column(index=True)
+
+
+class DeliveryRow(Row):
+    """The outbox: one final card on its way to a person."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'sent', 'undeliverable')", name="state"),
+        Index(
+            "ix_deliveries_due",
+            "platform",
+            "due_at",
+            sqlite_where=text("state = 'pending'"),
+            postgresql_where=text("state = 'pending'"),
+        ),
+        Index("ix_deliveries_account", "account_id", "state"),
+    )
+
+    id: Mapped[Id]
+    job_id: Mapped[JobId] = mapped_column(unique=True)
+    account_id: Mapped[AccountId]
+    platform: Mapped[Word]
+    state: Mapped[Word] = mapped_column(default="pending")
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[Time]  # also the end of the sender's lease
+    message: Mapped[Key] = mapped_column(default="")
+    created_at: Mapped[Time]
+    sent_at: Mapped[Time | None]
+
+
+class AuditRow(Row):
+    """What an admin did, to whom and why."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[Id]
+    at: Mapped[Time]
+    actor: Mapped[Key]
+    action: Mapped[Word]
+    account_id: Mapped[int | None] = mapped_column(BigInt, index=True)
+    reason: Mapped[str]
+    details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+
+class NonceRow(Row):
+    """Something that may happen once: a one-time link, a daily allowance of a network."""
+
+    __tablename__ = "nonces"
+
+    key: Mapped[Key] = mapped_column(primary_key=True)
+    expires_at: Mapped[Time] = mapped_column(index=True)
+
+
+class TimingRow(Row):
+    """What a unit of a model's work has taken lately."""
+
+    __tablename__ = "timings"
+
+    model: Mapped[Key] = mapped_column(primary_key=True)
+    unit_us: Mapped[Amount]
+    samples: Mapped[int] = mapped_column(default=0)

@@ -1,0 +1,85 @@
+"""What all tests share: the two databases, a clock's moment, and what to do when a machine lacks something."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from storage import schema
+from storage.database import Database, connect
+from tests import postgres
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+_numbers = itertools.count(1)
+
+
+def missing(what: str) -> None:
+    """Skips loudly, or fails where `ATELIER_TEST_REQUIRE=all` says that everything must be there."""
+    if os.environ.get("ATELIER_TEST_REQUIRE") == "all":
+        pytest.fail(f"required here: {what}")
+    pytest.skip(f"SKIPPED for want of it: {what}")
+
+
+async def _migrate(url: str, backups: Path) -> None:
+    database = connect(url)
+    try:
+        await schema.upgrade(database, url, backups=backups)
+    finally:
+        await database.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    try:
+        postgres.binaries()
+    except postgres.PostgresMissing as error:
+        missing(str(error))
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    postgres.execute(postgres_server, "CREATE DATABASE template_atelier")
+    asyncio.run(_migrate(_named(postgres_server, "template_atelier"), tmp_path_factory.mktemp("backups")))
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "a.db"
+    asyncio.run(_migrate(f"sqlite:///{path}", path.parent))
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh migrated database of each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "a.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: str = request.getfixturevalue("postgres_template")
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    postgres.execute(server, f"CREATE DATABASE {name} TEMPLATE template_atelier")
+    yield _named(server, name)
+    postgres.execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = connect(database_url)
+    yield opened
+    await opened.close()
+
+
+def _named(server: str, name: str) -> str:
+    return server.rsplit("/", 1)[0] + "/" + name
