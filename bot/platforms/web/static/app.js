@@ -1,0 +1,142 @@
+// Where the parts of the page meet: what is sent, what comes back, which view is open.
+
+import { Composer } from "./composer.js";
+import { announce, el, find, prose, toast } from "./dom.js";
+import { Gallery, Lightbox } from "./gallery.js";
+import { Feed, Unreachable, boot, eventId, sendLanguage, sendPress, sendSay, words } from "./net.js";
+import { Panel } from "./panels.js";
+import { Thread, toEnd } from "./thread.js";
+
+const unsent = new Set();
+const OFFLINE_MS = 2500;
+
+const lightbox = new Lightbox({ onPress: press });
+const gallery = new Gallery({ lightbox });
+const thread = new Thread({ onPress: press, onOpen: (picture) => lightbox.open(thread.pictures(), picture.artifact) });
+const panel = new Panel({ onReply: (reply) => follow(reply) });
+const composer = new Composer({ onSend: send });
+
+/** Sends what was typed; `/help` and its like open the panel. */
+function send(request) {
+  const [, command, rest] = /^\/([a-z]+)(?:\s+([\s\S]*))?$/.exec(request.text.trim()) ?? [];
+  if (boot.commands.some((known) => known.name === command)) {
+    if (!["imagine", "write"].includes(command)) return panel.open(command, rest);
+    request = { ...request, command, text: rest ?? "" };
+  }
+  view("chat");
+  return submit(thread.ask({ ...request, event: eventId() }));
+}
+
+async function submit(turn) {
+  unsent.delete(turn);
+  try {
+    settle(turn, await sendSay(turn.request));
+  } catch (error) {
+    const retry = () => { thread.again(turn); return submit(turn); };
+    thread.fail(turn, error.message, retry);
+    if (error instanceof Unreachable) unsent.add(turn);
+  }
+}
+
+function settle(turn, reply) {
+  const refused = reply.refused && !reply.cards.length;
+  thread.settle(turn, reply, (button) => press(button));
+  follow({ ...reply, cards: [], text: "", buttons: [] });
+  if (refused && reply.draft === null && !composer.prompt.value) {
+    composer.fill(turn.request.text, { origin: turn.request.origin, command: turn.request.command });
+  }
+}
+
+/** A button; `card` is the one that it belongs to. */
+async function press(button, card = null, event = eventId()) {
+  try {
+    follow(await sendPress({ event, button: button.id, hidden: card?.private ?? composer.hidden }), card);
+  } catch (error) {
+    toast(error.message, { label: words.retry, act: () => press(button, card, event), seconds: 20 });
+  }
+}
+
+/** Does what a reply asks for. */
+function follow(reply, card = null) {
+  for (const drawn of reply.cards) thread.apply(drawn, { whole: false });
+  if (reply.cards.length) { view("chat"); toEnd(); }
+  if (reply.gone !== null) { thread.remove(reply.gone); gallery.drop(reply.gone); announce(words.deleted); }
+  if (reply.file) el("a", { href: reply.file, download: "" }).click();
+  if (reply.draft !== null) {
+    view("chat");
+    composer.fill(reply.draft, { origin: reply.draft_origin, command: reply.draft_command });
+  }
+  if (reply.text || reply.buttons.length) tell(reply, card);
+}
+
+function tell(reply, card) {
+  const drawn = card && thread.views.get(card.job);
+  if (drawn) { view("chat"); drawn.tell(reply, (button) => press(button, card)); announce(reply.text); }
+  else toast(reply.text);
+}
+
+function view(name) {
+  if (!find(name).hidden) return;
+  for (const button of document.querySelectorAll("[data-view]")) {
+    find(button.dataset.view).hidden = button.dataset.view !== name;
+    if (button.dataset.view === name) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+  if (name === "gallery") { scrollTo(0, 0); gallery.open(); }
+  else toEnd("instant");
+  thread.watch();
+}
+
+let offline = null;
+
+function connected(yes) {
+  clearTimeout(offline);
+  if (!yes) offline = setTimeout(() => { find("connection").hidden = false; }, OFFLINE_MS);
+  if (!yes) return;
+  find("connection").hidden = true;
+  for (const turn of unsent) { thread.again(turn); submit(turn); }
+}
+
+async function sync() {
+  try { await thread.sync(); } catch { feed.restart(); }
+}
+
+const onEvent = {
+  hello: sync,
+  stale: sync,
+  card: (card) => thread.apply(card),
+  text: (delta) => { if (!thread.grow(delta)) feed.restart(); },
+  closed: ({ error }) => { if (error) toast(error); thread.sync().catch(() => {}); },
+};
+
+function drawEmpty() {
+  const suggestions = boot.suggestions.map(({ text, command }) => {
+    const click = () => send({ command, text, origin: null, file: null, sourceUrl: "", hidden: composer.hidden });
+    return el("li", {}, el("button", { type: "button", class: "button", dir: "auto", on: { click } }, text));
+  });
+  find("suggestions").replaceChildren(...suggestions);
+  find("banner").append(...prose(boot.banner));
+  find("banner").hidden = !boot.banner;
+}
+
+function listen() {
+  for (const node of document.querySelectorAll("[data-view]")) node.addEventListener("click", () => view(node.dataset.view));
+  for (const node of document.querySelectorAll("[data-panel]")) node.addEventListener("click", () => panel.open(node.dataset.panel));
+  for (const node of document.querySelectorAll("[data-close]")) node.addEventListener("click", () => node.closest("dialog").close());
+  for (const node of document.querySelectorAll("[data-locale]")) node.addEventListener("click", () => speak(node.dataset.locale));
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) document.title = "Atelier"; });
+}
+
+async function speak(locale) {
+  try {
+    await sendLanguage(locale);
+    location.replace("/");
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+drawEmpty();
+listen();
+const feed = new Feed({ onEvent: (type, value) => onEvent[type]?.(value), onState: connected, busy: () => thread.busy() });
+composer.prompt.focus({ preventScroll: true });
