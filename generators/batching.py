@@ -18,7 +18,9 @@ def choose(waiting: Sequence[Job], model: str, batch_max: int) -> list[Job]:
     if not mine or mine[0].submit.alone:
         return mine[:1]
     wanted = likeness(mine[0].request)
-    return _filled([job for job in mine if likeness(job.request) == wanted and not job.submit.alone], batch_max)
+    return _filled(
+        [job for job in mine if likeness(job.request) == wanted and not job.submit.alone], batch_max
+    )
 
 
 def likeness(request: Request) -> Hashable:

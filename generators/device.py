@@ -50,7 +50,9 @@ class Listener(Protocol):
 class Device:
     """Jobs are given with `submit` only while the state is "ready"."""
 
-    def __init__(self, device: str, settings: PoolSettings, transport: MakeTransport, listener: Listener) -> None:
+    def __init__(
+        self, device: str, settings: PoolSettings, transport: MakeTransport, listener: Listener
+    ) -> None:
         self.device = device
         self.state: State = "starting"
         self.jobs: set[str] = set()

@@ -34,7 +34,9 @@ async def devices() -> tuple[str, ...]:
 def _hints() -> bool:
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return sys.platform == "darwin"
-    return sys.platform == "darwin" or bool(glob.glob("/dev/nvidia[0-9]*")) or any(map(os.path.exists, _NODES))
+    return (
+        sys.platform == "darwin" or bool(glob.glob("/dev/nvidia[0-9]*")) or any(map(os.path.exists, _NODES))
+    )
 
 
 _NODES = ("/dev/kfd", "/dev/dxg", "/dev/dri/renderD128")
@@ -52,4 +54,4 @@ def _accelerators() -> list[str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_accelerators()))
+    sys.stdout.write(json.dumps(_accelerators()))

@@ -6,7 +6,7 @@ A new kind of generator is one new file with a `load` function and one line in `
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
@@ -28,7 +28,7 @@ class Pulse:
         self._since: float | None = None
 
     @contextmanager
-    def busy(self, loading: str = "") -> Iterator[None]:
+    def busy(self, loading: str = "") -> Generator[None]:
         """While in here, time counts; `loading` names a model that is being loaded."""
         self.loading, self._since = loading, time.monotonic()
         try:

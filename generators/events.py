@@ -54,12 +54,12 @@ class Events(AsyncIterator[Event]):
 
 def merged(earlier: Event | None, event: Event) -> Event:
     """What one event says that stands for both. An earlier preview stays until a newer one replaces it."""
-    match event, earlier:
-        case Token(), Token():
+    match event:
+        case Token() if isinstance(earlier, Token):
             return msgspec.structs.replace(event, text=earlier.text + event.text)
-        case Progress(preview=b""), Progress():
+        case Progress(preview=b"") if isinstance(earlier, Progress):
             return msgspec.structs.replace(event, preview=earlier.preview)
-        case (Accepted() | Progress() | Token() | Result() | Failed() | Cancelled()), _:
+        case Accepted() | Progress() | Token() | Result() | Failed() | Cancelled():
             return event
         case _:
             assert_never(event)

@@ -64,7 +64,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """CPU allocators have no type of their own for it."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate" in str(error))
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in str(error) or "can't allocate" in str(error)
+    )
 
 
 def weight_bytes(module: Any) -> int:

@@ -69,7 +69,9 @@ class ImageRunner:
         if len(rows) > 1:
             self._bearable[_size(rows[0].request)] = len(rows) // 2
         elif not self._host.relieve():
-            rows[0].job.fail("out_of_memory", f"One picture of {self._model.name} does not fit into the device.")
+            rows[0].job.fail(
+                "out_of_memory", f"One picture of {self._model.name} does not fit into the device."
+            )
         return []
 
     def _drawn(self, rows: Sequence[Row]) -> Any:
@@ -78,7 +80,9 @@ class ImageRunner:
         watch = Watch(rows, self._host, self._previewer)
         try:
             pipeline = self._pipelines.prepared(
-                from_picture=isinstance(request, ImageToImage), scheduler=request.scheduler, loras=request.loras
+                from_picture=isinstance(request, ImageToImage),
+                scheduler=request.scheduler,
+                loras=request.loras,
             )
             return pipeline(**arguments(pipeline, rows, watch.step_done))
         except ModelUnavailable as error:
@@ -112,7 +116,9 @@ def _sheet(job: Job) -> Sheet | None:
     """None for a job that cannot be begun: it has been answered."""
     request = job.request
     if not isinstance(request, TextToImage):
-        job.fail("model_unavailable", f"{request.model} makes pictures and cannot answer this kind of request.")
+        job.fail(
+            "model_unavailable", f"{request.model} makes pictures and cannot answer this kind of request."
+        )
         return None
     sheet = Sheet(job, request)
     try:

@@ -84,7 +84,8 @@ def read_label(data: bytes) -> Label | None:
     if raw is None or len(raw) > PACKET_BYTES_MAX or b"<!DOCTYPE" in raw:
         return None
     try:
-        found = ElementTree.fromstring(raw).find(f".//{{{_RDF}}}Description")
+        root = ElementTree.fromstring(raw)  # noqa: S314 - bounded, and no DOCTYPE means no entities
+        found = root.find(f".//{{{_RDF}}}Description")
     except (ElementTree.ParseError, ValueError):
         return None
     return None if found is None else _label_of(found.attrib)

@@ -43,10 +43,11 @@ class Pipelines:
 
     def _sibling(self) -> Pipeline:
         if self._image_to_image is None:
-            from diffusers import AutoPipelineForImage2Image
+            import diffusers
 
+            auto: Any = getattr(diffusers, "AutoPipelineForImage2Image")  # noqa: B009 - typed as partly unknown
             try:
-                sibling = AutoPipelineForImage2Image.from_pipe(self._text_to_image)
+                sibling: Pipeline = auto.from_pipe(self._text_to_image)
             except ValueError as error:
                 raise ModelUnavailable(f"{self._model.name} cannot start from a picture.") from error
             sibling.set_progress_bar_config(disable=True)
@@ -73,10 +74,14 @@ class Pipelines:
         if source is None:
             raise ModelUnavailable(f"{self._model.name} has no LoRA named {lora!r}.")
         try:
-            self._text_to_image.load_lora_weights(**_lora_place(source), adapter_name=name, use_safetensors=True)
+            self._text_to_image.load_lora_weights(
+                **_lora_place(source), adapter_name=name, use_safetensors=True
+            )
         except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             first = (str(error).splitlines() or [""])[0]
-            raise ModelUnavailable(f"The LoRA {lora!r} of {self._model.name} cannot be used: {first[:200]}") from error
+            raise ModelUnavailable(
+                f"The LoRA {lora!r} of {self._model.name} cannot be used: {first[:200]}"
+            ) from error
 
 
 def load(model: Model, device: str, cache: Path) -> Pipelines:
@@ -94,11 +99,14 @@ def accepted(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _read(model: Model, source: Path | str, device: str) -> Pipeline:
-    from diffusers import DiffusionPipeline
+    import diffusers
 
-    options = {name: value for name, value in (("revision", model.revision), ("variant", model.variant)) if value}
+    stock: Any = getattr(diffusers, "DiffusionPipeline")  # noqa: B009 - typed as partly unknown
+    options = {
+        name: value for name, value in (("revision", model.revision), ("variant", model.variant)) if value
+    }
     try:
-        pipeline: Pipeline = DiffusionPipeline.from_pretrained(
+        pipeline: Pipeline = stock.from_pretrained(
             source, dtype=hardware.dtype(model, device), use_safetensors=True, **options
         )
     except (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError) as error:
@@ -116,7 +124,7 @@ def _placed(pipeline: Pipeline, device: str) -> Pipeline:
     except torch.OutOfMemoryError as error:
         raise MemoryError(str(error)) from None
     pipeline.set_progress_bar_config(disable=True)
-    vae = getattr(pipeline, "vae", None)
+    vae: Any = getattr(pipeline, "vae", None)
     if hasattr(vae, "enable_slicing"):
         vae.enable_slicing()  # decodes picture by picture: the peak of memory is not the batch's
     return pipeline

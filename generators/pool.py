@@ -57,7 +57,9 @@ class _Flight:
 class _Loading:
     """Somebody waits to hear how the loading of a model went."""
 
-    answer: asyncio.Future[Loaded | Unloaded] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: asyncio.Future[Loaded | Unloaded] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
 
 class Pool:
@@ -84,7 +86,9 @@ class Pool:
         names = self._settings.devices
         chosen = await discovery.devices() if names == "auto" else names
         self._devices = [Device(name, self._settings, self._transport, self) for name in chosen]
-        self._lives = [asyncio.create_task(device.run(), name=f"device-{device.device}") for device in self._devices]
+        self._lives = [
+            asyncio.create_task(device.run(), name=f"device-{device.device}") for device in self._devices
+        ]
 
     async def ready(self) -> None:
         """Wait until a device can take jobs."""
@@ -112,7 +116,9 @@ class Pool:
         unplaced = sum(flight.device is None for flight in self._flights.values())
         return max(0, wanted - unplaced)
 
-    def submit(self, job: str, request: Request, inputs: Mapping[str, bytes], *, alone: bool = False) -> Events:
+    def submit(
+        self, job: str, request: Request, inputs: Mapping[str, bytes], *, alone: bool = False
+    ) -> Events:
         """Run a job, `alone` in its batch if asked. It counts from now on, read or not.
 
         Raises `ValueError` if a job of this id is in flight.

@@ -41,9 +41,12 @@ def fit(vae: Any) -> Previewer | None:
     with torch.inference_mode():
         pictures = _smooth_pictures()
         latents = torch.cat([_latents(vae, picture[None]) for picture in pictures])
-        shrunk = torch.nn.functional.adaptive_avg_pool2d(pictures, latents.shape[-2:])
-    known = torch.nn.functional.pad(latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1]), (0, 1), value=1.0)
-    mapping = torch.linalg.lstsq(known, shrunk.permute(0, 2, 3, 1).reshape(-1, 3)).solution
+        shrunk = torch.nn.functional.adaptive_avg_pool2d(pictures, (latents.shape[-2], latents.shape[-1]))
+    known = torch.nn.functional.pad(
+        latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1]), (0, 1), value=1.0
+    )
+    solve: Any = torch.linalg.lstsq
+    mapping: torch.Tensor = solve(known, shrunk.permute(0, 2, 3, 1).reshape(-1, 3)).solution
     return Previewer(mapping) if bool(torch.isfinite(mapping).all()) else None
 
 

@@ -26,7 +26,9 @@ def encode(tokenizer: Any, request: WriteText, context: int) -> list[int]:
         del messages[oldest]
         ids = _ids(tokenizer, messages)
     if len(ids) + min(_ROOM_MIN, request.max_tokens) > context:
-        raise PromptTooLong(f"The prompt is {len(ids)} tokens long; the model takes {context} with its answer.")
+        raise PromptTooLong(
+            f"The prompt is {len(ids)} tokens long; the model takes {context} with its answer."
+        )
     return ids
 
 

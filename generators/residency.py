@@ -71,7 +71,10 @@ class Residency:
         return True
 
     def evict_others(self, name: str) -> bool:
-        return any([self.evict(other, "memory was needed") for other in list(self._residents) if other != name])
+        others = [other for other in self._residents if other != name]
+        for other in others:
+            self.evict(other, "memory was needed")
+        return bool(others)
 
     def _admit(self, model: Model) -> None:
         began = time.monotonic()
@@ -105,4 +108,6 @@ class Residency:
     def _refuse_above_budget(self, model: Model, size: int) -> None:
         if size > self._memory_bytes:
             needed, given = size / 2**30, self._memory_bytes / 2**30
-            raise ModelUnavailable(f"{model.name} needs {needed:.2f} GiB; the device has {given:.2f} GiB for models.")
+            raise ModelUnavailable(
+                f"{model.name} needs {needed:.2f} GiB; the device has {given:.2f} GiB for models."
+            )

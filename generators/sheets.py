@@ -19,7 +19,7 @@ from generators.requests import ImageToImage, TextToImage
 class Sheet:
     job: Job
     request: TextToImage
-    rows: list[Row] = field(default_factory=lambda: [])
+    rows: list[Row] = field(default_factory=list["Row"])
 
     @property
     def steps(self) -> int:
@@ -77,7 +77,8 @@ class Watch:
         self._host.pulse.beat()
         self.charge()
         self._steps += 1
-        if all([row.job.drop_if_cancelled() for row in self._rows]):
+        wanted = [row for row in self._rows if not row.job.drop_if_cancelled()]
+        if not wanted:
             raise Abandoned
         self._report(pipeline, tensors)
         return tensors

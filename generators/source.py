@@ -61,7 +61,9 @@ def decode(data: bytes, *, bytes_max: int = BYTES_MAX, pixels_max: int = PIXELS_
         picture.load()
         upright = ImageOps.exif_transpose(picture)
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        raise SourceRefused("truncated", "The picture is damaged or incomplete. Please send it again.") from error
+        raise SourceRefused(
+            "truncated", "The picture is damaged or incomplete. Please send it again."
+        ) from error
     return _flat(upright)
 
 
@@ -69,12 +71,14 @@ def _opened(data: bytes, *, bytes_max: int, pixels_max: int) -> Image.Image:
     """Pillow reads only the header here: no pixel is decoded before the size is known to be bearable."""
     if len(data) > bytes_max:
         raise SourceRefused(
-            "too_large_bytes", f"The picture is larger than {bytes_max // 1024 // 1024} MiB. Send a smaller one."
+            "too_large_bytes",
+            f"The picture is larger than {bytes_max // 1024 // 1024} MiB. Send a smaller one.",
         )
     picture = _identified(data)
     if picture.width * picture.height > pixels_max:
         raise SourceRefused(
-            "too_many_pixels", f"The picture has more than {pixels_max // 1_000_000} megapixels. Scale it down."
+            "too_many_pixels",
+            f"The picture has more than {pixels_max // 1_000_000} megapixels. Scale it down.",
         )
     if min(picture.size) < SIDE_MIN:
         raise SourceRefused("too_small", f"The picture is smaller than {SIDE_MIN} pixels. Send a larger one.")
@@ -91,7 +95,9 @@ def _identified(data: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise _unidentified(data) from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise SourceRefused("truncated", "The picture is damaged or incomplete. Please send it again.") from error
+        raise SourceRefused(
+            "truncated", "The picture is damaged or incomplete. Please send it again."
+        ) from error
 
 
 def _unidentified(data: bytes) -> SourceRefused:

@@ -53,7 +53,9 @@ class TextRunner:
     def _begin(self, job: Job) -> None:
         request = job.request
         if not isinstance(request, WriteText):
-            job.fail("model_unavailable", f"{request.model} writes text and cannot answer this kind of request.")
+            job.fail(
+                "model_unavailable", f"{request.model} writes text and cannot answer this kind of request."
+            )
             return
         try:
             ids = prompts.encode(self._tokenizer, request, self._context())
@@ -82,7 +84,8 @@ class TextRunner:
             writer.charge()
 
     def _generate(self, request: WriteText, ids: list[int], writer: Writer) -> None:
-        torch.manual_seed(request.seed & _SEED_MASK)
+        seed: Any = torch.manual_seed  # also seeds every accelerator
+        seed(request.seed & _SEED_MASK)
         prompt = torch.tensor([ids], device=self._causal.device)
         with torch.inference_mode():
             self._causal.generate(
@@ -139,7 +142,7 @@ class Writer(BaseStreamer):
         if self._is_prompt:  # transformers streams the prompt first
             self._is_prompt = False
             return
-        self._ids += value.reshape(-1).tolist()
+        self._ids += [int(token) for token in value.reshape(-1)]
         self.job.share = len(self._ids) / self._tokens_max
         self._say(is_last=False)
 

@@ -74,7 +74,10 @@ def header(file: Path) -> dict[str, Any]:
         raw = opened.read(size) if size <= _HEADER_BYTES_MAX else b""
     try:
         found: dict[str, Any] = json.loads(raw)
-        end = max((int(entry["data_offsets"][1]) for name, entry in found.items() if name != "__metadata__"), default=0)
+        end = max(
+            (int(entry["data_offsets"][1]) for name, entry in found.items() if name != "__metadata__"),
+            default=0,
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelUnavailable(f"{file} is not a whole safetensors file: download it again.") from error
     if file.stat().st_size < 8 + size + end:
@@ -98,7 +101,9 @@ def _unpacked(file: Path, cache: Path) -> Path:
 def _pipeline_index(folder: Path) -> dict[str, Any]:
     path = folder / "model_index.json"
     if not path.is_file():
-        raise ModelUnavailable(f"{folder} has no model_index.json: it is not a diffusers model, or half downloaded.")
+        raise ModelUnavailable(
+            f"{folder} has no model_index.json: it is not a diffusers model, or half downloaded."
+        )
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except ValueError as error:
@@ -128,7 +133,9 @@ def _check_shards(index: Path) -> None:
 
 def _preferred(files: list[Path]) -> list[Path]:
     """One copy of each: a repository may hold `x.safetensors` and `x.fp16.safetensors` of the same weights."""
-    chosen = {(file.parent, re.sub(r"\.(fp16|bf16|fp32|non_ema)(?=[.-])", "", file.name)): file for file in files}
+    chosen = {
+        (file.parent, re.sub(r"\.(fp16|bf16|fp32|non_ema)(?=[.-])", "", file.name)): file for file in files
+    }
     return list(chosen.values())
 
 

@@ -216,7 +216,7 @@ def _attempt(runner: Runner, jobs: Sequence[Job]) -> str:
 def print_frames(error: Exception) -> None:
     """A traceback for the log, without the error's text: that may quote a prompt."""
     frames_text = "".join(traceback.format_tb(error.__traceback__))
-    print(f"{type(error).__name__} in the worker:\n{frames_text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"{type(error).__name__} in the worker:\n{frames_text}")
 
 
 def place(error: Exception) -> str:

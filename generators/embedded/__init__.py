@@ -1,6 +1,6 @@
 """The models that come with Atelier: a tiny one that draws emoji-like pictures, and SmolLM2-135M from its wheel.
 
-Starter models, so that a fresh install answers at once; an operator's own models replace them. See NOTICE.
+Starter models, so that a fresh install answers at once; an operator's own models replace them. See NOTICE.txt.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ def knows(prompt: str) -> tuple[str, ...]:
 
 def suggestions(seed: int, count: int = 3) -> tuple[str, ...]:
     """`count` different prompts that the tiny model draws well; the same seed suggests the same."""
-    chance = random.Random(seed)
-    return tuple(f"{_article(name)} {name}" for name in chance.sample(_PROMISING, min(count, len(_PROMISING))))
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    return tuple(
+        f"{_article(name)} {name}" for name in chance.sample(_PROMISING, min(count, len(_PROMISING)))
+    )
 
 
 _PROMISING = (
