@@ -1,0 +1,106 @@
+"""What must agree between the keys of a configuration. Each rule raises ConfigError with one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from bot.config import Config, ConfigError, ModelEntry
+from bot.jobs.safety import compile_rules
+from bot.settings.keys import nearest
+
+FREE = "free"
+_ADMIN = re.compile(r"[a-z]+:\S+")
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError at the first rule that is broken."""
+    _plans(config)
+    for name, model in config.models.items():
+        _model(f"models.{name}", model)
+        _licence(f"models.{name}", model, config)
+    _default("image", config)
+    _default("text", config)
+    _styles(config)
+    _admins(config)
+    _addresses(config)
+    compile_rules(config.safety)
+
+
+def _plans(config: Config) -> None:
+    if FREE not in config.plans:
+        raise ConfigError("plans.free is missing: it is the plan of everybody who has no other.")
+
+
+def _model(path: str, model: ModelEntry) -> None:
+    for side in ("width", "height"):
+        if getattr(model, side) % model.multiple:
+            raise ConfigError(
+                f"{path}.{side} must be a multiple of {model.multiple}, as {path}.multiple says."
+            )
+    _at_most(path, "steps", model.steps, model.steps_max)
+    _at_most(path, "max_tokens", model.max_tokens, model.max_tokens_max)
+    if model.width * model.height > model.pixels_max:
+        raise ConfigError(
+            f"{path}.pixels_max must be at least {model.width * model.height}, its width by height."
+        )
+
+
+def _at_most(path: str, key: str, value: int, limit: int) -> None:
+    if value > limit:
+        raise ConfigError(f"{path}.{key} must be at most {limit}, as {path}.{key}_max says, not {value}.")
+
+
+def _licence(path: str, model: ModelEntry, config: Config) -> None:
+    for plan in model.plans:
+        if plan not in config.plans:
+            raise ConfigError(_unknown(f"{path}.plans", plan, "plan", config.plans))
+    paid = [plan for plan in model.plans or config.plans if plan != FREE]
+    if paid and not (model.commercial or model.commercial_acknowledged):
+        raise ConfigError(
+            f'{path} has no licence for commercial use and would be sold on plans.{paid[0]}: set plans = ["free"],'
+            " or commercial = true if its licence allows it, or commercial_acknowledged = true if you hold one."
+        )
+
+
+def _default(kind: str, config: Config) -> None:
+    name = str(getattr(config.defaults, kind))
+    fitting = [other for other, model in config.models.items() if model.kind == kind]
+    if name not in fitting:
+        raise ConfigError(_unknown(f"defaults.{kind}", name, f"{kind} model", fitting))
+    if config.models[name].plans and FREE not in config.models[name].plans:
+        raise ConfigError(
+            f"defaults.{kind} must name a model that every plan may use, but models.{name}.plans has no free."
+        )
+
+
+def _unknown(path: str, name: str, what: str, known: Iterable[str]) -> str:
+    near = nearest(name, known)
+    hint = f'did you mean "{near}"?' if near else f"there are: {', '.join(known) or 'none'}."
+    return f'{path} names "{name}", which is not a {what} of this file; {hint}'
+
+
+def _styles(config: Config) -> None:
+    for name, style in config.styles.items():
+        if style.prompt.count("{prompt}") != 1:
+            raise ConfigError(
+                f"styles.{name}.prompt must say once, with {{prompt}}, where the person's words go."
+            )
+
+
+def _admins(config: Config) -> None:
+    for role in ("owner", "billing", "support", "moderator"):
+        for identity in getattr(config.admins, role):
+            if not _ADMIN.fullmatch(identity):
+                raise ConfigError(
+                    f'admins.{role} must list people as "platform:id", like "discord:1234", not "{identity}".'
+                )
+
+
+def _addresses(config: Config) -> None:
+    if config.database.url and not config.database.url.startswith(("sqlite:///", "postgresql://")):
+        raise ConfigError("database.url must begin with sqlite:/// or postgresql://.")
+    if "://" in config.storage.blobs and not config.storage.blobs.startswith("s3://"):
+        raise ConfigError("storage.blobs must be a folder, or begin with s3://.")
+    if config.web.public_url and not config.web.public_url.startswith(("http://", "https://")):
+        raise ConfigError("web.public_url must begin with http:// or https://.")
