@@ -45,9 +45,9 @@ class Pipelines:
         if self._image_to_image is None:
             import diffusers
 
-            auto: Any = getattr(diffusers, "AutoPipelineForImage2Image")  # noqa: B009 - typed as partly unknown
+            library: Any = diffusers
             try:
-                sibling: Pipeline = auto.from_pipe(self._text_to_image)
+                sibling: Pipeline = library.AutoPipelineForImage2Image.from_pipe(self._text_to_image)
             except ValueError as error:
                 raise ModelUnavailable(f"{self._model.name} cannot start from a picture.") from error
             sibling.set_progress_bar_config(disable=True)
@@ -101,12 +101,12 @@ def accepted(pipeline: Pipeline) -> dict[str, Any]:
 def _read(model: Model, source: Path | str, device: str) -> Pipeline:
     import diffusers
 
-    stock: Any = getattr(diffusers, "DiffusionPipeline")  # noqa: B009 - typed as partly unknown
+    library: Any = diffusers
     options = {
         name: value for name, value in (("revision", model.revision), ("variant", model.variant)) if value
     }
     try:
-        pipeline: Pipeline = stock.from_pretrained(
+        pipeline: Pipeline = library.DiffusionPipeline.from_pretrained(
             source, dtype=hardware.dtype(model, device), use_safetensors=True, **options
         )
     except (OSError, ValueError, AttributeError, ImportError, KeyError, TypeError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -45,8 +46,8 @@ def fit(vae: Any) -> Previewer | None:
     known = torch.nn.functional.pad(
         latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1]), (0, 1), value=1.0
     )
-    solve: Any = torch.linalg.lstsq
-    mapping: torch.Tensor = solve(known, shrunk.permute(0, 2, 3, 1).reshape(-1, 3)).solution
+    colours = shrunk.permute(0, 2, 3, 1).reshape(-1, 3)
+    mapping = torch.tensor(np.linalg.lstsq(known.numpy(), colours.numpy(), rcond=None)[0])
     return Previewer(mapping) if bool(torch.isfinite(mapping).all()) else None
 
 

@@ -33,7 +33,7 @@ def fresh(original: Any, name: str) -> Any:
     import diffusers
 
     if name not in NAMES or "FlowMatch" in type(original).__name__:
-        return type(original).from_config(original.config)
+        return original.from_config(original.config)
     kind, changes = NAMES[name]
-    chosen: Any = getattr(diffusers, kind)
-    return chosen.from_config(original.config, **changes)
+    library: Any = diffusers
+    return getattr(library, kind).from_config(original.config, **changes)

@@ -84,8 +84,8 @@ class TextRunner:
             writer.charge()
 
     def _generate(self, request: WriteText, ids: list[int], writer: Writer) -> None:
-        seed: Any = torch.manual_seed  # also seeds every accelerator
-        seed(request.seed & _SEED_MASK)
+        untyped: Any = torch
+        untyped.manual_seed(request.seed & _SEED_MASK)  # also of every accelerator
         prompt = torch.tensor([ids], device=self._causal.device)
         with torch.inference_mode():
             self._causal.generate(
