@@ -21,7 +21,7 @@ def converted(file: Path, cache: Path) -> Path:
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    with FileLock(cache / f"{folder.name}.lock"):
         if not folder.is_dir():
             _convert(file, folder)
     return folder

@@ -112,7 +112,7 @@ def _pipeline_index(folder: Path) -> dict[str, Any]:
 
 
 def _has_weights(kind: str) -> bool:
-    return not kind.endswith(("Scheduler", "Tokenizer", "TokenizerFast", "Processor", "Extractor"))
+    return not any(part in kind for part in ("Scheduler", "Tokenizer", "Processor", "Extractor"))
 
 
 def _without_weights(folder: Path) -> str:

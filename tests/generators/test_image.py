@@ -1,0 +1,284 @@
+"""The picture engine on real pipelines: what is asked comes out, and nobody's job depends on its neighbours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from generators import schedulers
+from generators.image import ImageRunner
+from generators.image_call import arguments, fitted
+from generators.labels import COMPOSITE, GENERATED, read_label
+from generators.messages import Cancelled, Failed, Progress, Result
+from generators.models import Model
+from generators.requests import ImageToImage, LoraUse, TextToImage
+from generators.sheets import Row, Sheet
+from tests.generators import tiny
+from tests.generators.conftest import FAMILIES, Bench
+
+Folder = Callable[[str], Path]
+
+
+def request(**changes: Any) -> TextToImage:
+    usual: dict[str, Any] = {
+        "model": "m", "prompt": "a red apple", "width": 64, "height": 48, "steps": 4, "guidance": 3.0, "seed": 7,
+    }  # fmt: skip
+    return TextToImage(**(usual | changes))
+
+
+def from_picture(**changes: Any) -> ImageToImage:
+    plain = msgspec.structs.asdict(request())
+    return ImageToImage(**(plain | {"source": "s", "strength": 0.5} | changes))
+
+
+def picture(colour: str = "orange", size: tuple[int, int] = (100, 80)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def pixels(result: Any, index: int = 0) -> np.ndarray[Any, Any]:
+    assert isinstance(result, Result), result
+    return np.asarray(Image.open(io.BytesIO(result.artifacts[index].data))).astype(int)
+
+
+@pytest.fixture
+def sd15(bench: Bench, folder: Folder) -> Any:
+    return bench.load(Model(name="m", kind="image", source=str(folder("sd15"))))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+class TestEveryFamily:
+    def test_draws_in_the_size_asked_for_and_says_how_far_it_is(
+        self, family: str, bench: Bench, folder: Folder
+    ) -> None:
+        runner = bench.load(Model(name="m", kind="image", source=str(folder(family))))
+        runner.run([bench.job("a", request())])
+        assert pixels(bench.ending("a")).shape == (48, 64, 3)
+        steps = [event.step for event in bench.heard if isinstance(event, Progress)]
+        assert steps == [0, 1, 2, 3, 4]
+        assert runner.memory_bytes() > 10_000
+
+    def test_starts_from_a_picture(self, family: str, bench: Bench, folder: Folder) -> None:
+        runner = bench.load(Model(name="m", kind="image", source=str(folder(family))))
+        runner.run([bench.job("a", from_picture(), {"s": picture()})])
+        assert pixels(bench.ending("a")).shape == (48, 64, 3)
+
+    def test_a_job_in_a_batch_equals_itself_alone(self, family: str, bench: Bench, folder: Folder) -> None:
+        runner: Any = bench.load(Model(name="m", kind="image", source=str(folder(family))))
+        pipeline = runner._pipelines.prepared(from_picture=False, scheduler="", loras=())
+
+        def drawn(*requests: TextToImage) -> Any:
+            rows = [Row(Sheet(bench.job("x", one), one), 0) for one in requests]
+            return pipeline(**arguments(pipeline, rows, lambda pipe, step, at, tensors: tensors)).images
+
+        mine, other = request(), request(prompt="a blue house", seed=99)
+        assert np.abs(drawn(other, mine)[1] - drawn(mine)[0]).max() < 1e-4
+
+    def test_previews_are_small_jpegs(self, family: str, bench: Bench, folder: Folder) -> None:
+        bench.load(Model(name="m", kind="image", source=str(folder(family)))).run([bench.job("a", request())])
+        shown = [event.preview for event in bench.heard if isinstance(event, Progress) and event.preview]
+        assert len(shown) == 1  # after step 2 of 4: the last step's preview would be the picture itself
+        assert Image.open(io.BytesIO(shown[0])).size == (256, 192)
+
+
+def test_count_makes_the_pictures_of_consecutive_seeds(bench: Bench, sd15: ImageRunner) -> None:
+    sd15.run([bench.job("three", request(count=3))])
+    sd15.run([bench.job("second", request(seed=8))])
+    result = bench.ending("three")
+    assert isinstance(result, Result)
+    assert [artifact.seed for artifact in result.artifacts] == [7, 8, 9]
+    assert np.abs(pixels(result, 1) - pixels(bench.ending("second"))).max() <= 1
+    assert (pixels(result, 0) != pixels(result, 1)).any()
+
+
+def test_more_pictures_than_a_pass_bears_are_made_in_passes(bench: Bench, sd15: ImageRunner) -> None:
+    sd15.run([bench.job("a", request(count=3)), bench.job("b", request(count=4, seed=50))])
+    for name, count in (("a", 3), ("b", 4)):
+        ending = bench.ending(name)
+        assert isinstance(ending, Result)
+        assert len(ending.artifacts) == count
+
+
+@pytest.mark.parametrize("name", schedulers.NAMES)
+def test_every_scheduler_draws(name: str, bench: Bench, sd15: ImageRunner) -> None:
+    sd15.run([bench.job("a", request(scheduler=name))])
+    assert isinstance(bench.ending("a"), Result)
+
+
+def test_a_scheduler_changes_the_picture_and_only_its_own(bench: Bench, sd15: ImageRunner) -> None:
+    for job, scheduler in (("before", ""), ("other", "euler_a"), ("after", "")):
+        sd15.run([bench.job(job, request(scheduler=scheduler))])
+    assert (pixels(bench.ending("before")) == pixels(bench.ending("after"))).all()
+    assert (pixels(bench.ending("before")) != pixels(bench.ending("other"))).any()
+
+
+def test_a_lora_changes_the_picture_by_its_weight_and_only_when_used(
+    bench: Bench, folder: Folder, tmp_path: Path
+) -> None:
+    tiny.lora(folder("sd15"), tmp_path / "style.safetensors")
+    model = Model(name="m", kind="image", source=str(folder("sd15")), loras={"v1.0 style": str(tmp_path)})
+    runner = bench.load(model)
+    for job, weight in (("plain", None), ("half", 0.5), ("full", 3.0), ("again", None)):
+        uses = () if weight is None else (LoraUse(name="v1.0 style", weight=weight),)
+        runner.run([bench.job(job, request(loras=uses))])
+    plain, half, full, again = (pixels(bench.ending(job)) for job in ("plain", "half", "full", "again"))
+    assert (plain == again).all()
+    assert (plain != full).any()
+    assert (half != full).any()
+
+
+def test_an_unknown_lora_is_the_models_fault_not_the_persons(bench: Bench, sd15: ImageRunner) -> None:
+    sd15.run([bench.job("a", request(loras=(LoraUse(name="nope"),)))])
+    ending = bench.ending("a")
+    assert isinstance(ending, Failed)
+    assert ending.code == "model_unavailable"
+
+
+def test_the_file_says_that_it_is_made_by_ai_and_how(bench: Bench, sd15: ImageRunner) -> None:
+    sd15.run([bench.job("a", request()), bench.job("secret", request(reveal_prompt=False))])
+    sd15.run([bench.job("from", from_picture(), {"s": picture()})])
+    labels = []
+    for name in ("a", "secret", "from"):
+        ending = bench.ending(name)
+        assert isinstance(ending, Result)
+        labels.append(read_label(ending.artifacts[0].data))
+    open_, secret, composite = labels
+    assert open_ and secret and composite
+    assert (open_.source_type, open_.prompt, open_.parameters["seed"]) == (GENERATED, "a red apple", "7")
+    assert secret.prompt == ""
+    assert composite.source_type == COMPOSITE
+
+
+def test_a_spoilt_source_fails_alone(bench: Bench, sd15: ImageRunner) -> None:
+    good, cut = picture(), picture()[:60]
+    sd15.run([bench.job("good", from_picture(), {"s": good}), bench.job("bad", from_picture(), {"s": cut}),
+              bench.job("none", from_picture())])  # fmt: skip
+    assert isinstance(bench.ending("good"), Result)
+    for name in ("bad", "none"):
+        ending = bench.ending(name)
+        assert isinstance(ending, Failed)
+        assert ending.code == "bad_input"
+
+
+def test_a_source_is_cropped_never_stretched() -> None:
+    wide = Image.new("RGB", (200, 50), "white")
+    wide.paste("red", (75, 0, 125, 50))  # a square in the middle
+    square = fitted(wide, request(width=64, height=64))
+    assert square.size == (64, 64)
+    for x in (2, 61):
+        assert max(np.subtract(square.getpixel((x, 32)), (255, 0, 0))) < 16
+
+
+def test_invalid_numbers_spoil_only_the_job_that_has_them(
+    bench: Bench, sd15: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vae = sd15._pipelines.vae
+    genuine, calls = vae._decode, iter(range(100))
+
+    def second_is_spoilt(latents: torch.Tensor, *rest: Any, **more: Any) -> Any:
+        return genuine(latents * (float("nan") if next(calls) == 1 else 1.0), *rest, **more)
+
+    monkeypatch.setattr(vae, "_decode", second_is_spoilt)  # called once a picture: slicing is on
+    sd15.run([bench.job(name, request(seed=at)) for at, name in enumerate("abc")])
+    endings = [bench.ending(name) for name in "abc"]
+    assert [type(ending) for ending in endings] == [Result, Failed, Result]
+    assert isinstance(endings[1], Failed)
+    assert endings[1].code == "bad_output"
+
+
+class TestOutOfMemory:
+    @staticmethod
+    def bears(runner: Any, rows: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Make the UNet run out of memory above so many rows (twice the pictures, for guidance)."""
+        unet, sizes = runner._pipelines._text_to_image.unet, []
+        genuine = unet.forward
+
+        def forward(sample: torch.Tensor, *rest: Any, **more: Any) -> Any:
+            sizes.append(len(sample) // 2)
+            if len(sample) // 2 > rows:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return genuine(sample, *rest, **more)
+
+        monkeypatch.setattr(unet, "forward", forward)
+        return sizes
+
+    def test_halves_the_pass_and_remembers(
+        self, bench: Bench, sd15: ImageRunner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sd15.run([bench.job(f"calm{at}", request(seed=at)) for at in range(4)])
+        sizes = self.bears(sd15, 2, monkeypatch)
+        for round_ in ("first", "second"):
+            sd15.run([bench.job(f"{round_}{at}", request(seed=at)) for at in range(4)])
+        assert sizes.count(4) == 1  # learnt in the first round
+        assert max(sizes[1:]) == 2
+        for at in range(4):
+            assert np.abs(pixels(bench.ending(f"second{at}")) - pixels(bench.ending(f"calm{at}"))).max() <= 1
+
+    def test_one_picture_that_does_not_fit_alone_fails(
+        self, bench: Bench, sd15: ImageRunner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.bears(sd15, 0, monkeypatch)
+        sd15.run([bench.job("a", request())])
+        ending = bench.ending("a")
+        assert isinstance(ending, Failed)
+        assert ending.code == "out_of_memory"
+
+    def test_other_models_give_way_first(
+        self, bench: Bench, sd15: ImageRunner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.bears(sd15, 0, monkeypatch)
+
+        def relieve() -> bool:
+            monkeypatch.undo()
+            return True
+
+        bench.host.relieve = relieve
+        sd15.run([bench.job("a", request())])
+        assert isinstance(bench.ending("a"), Result)
+
+
+class TestCancel:
+    def test_a_member_of_a_batch_leaves_at_its_next_step_with_its_share(
+        self, bench: Bench, sd15: Any
+    ) -> None:
+        leaver, stayer = bench.job("leaver", request(count=2)), bench.job("stayer", request(seed=99))
+        send = leaver.send
+
+        def cancel_after_two(event: Any) -> None:
+            send(event)
+            leaver.cancelled |= isinstance(event, Progress) and event.step == 2
+
+        leaver.send = cancel_after_two
+        sd15.run([leaver, stayer])
+        ending = bench.ending("leaver")
+        assert isinstance(ending, Cancelled)
+        assert ending.share == 0.5
+        assert ending.device_seconds > 0
+        assert isinstance(bench.ending("stayer"), Result)
+        after = bench.heard.index(ending)
+        assert any(isinstance(event, Progress) and event.job == "stayer" for event in bench.heard[after:])
+
+    def test_a_pass_that_nobody_wants_stops(
+        self, bench: Bench, sd15: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes = TestOutOfMemory.bears(sd15, 9, monkeypatch)
+        job = bench.job("a", request(steps=50))
+        send = job.send
+
+        def cancel_when_it_runs(event: Any) -> None:
+            send(event)
+            job.cancelled |= isinstance(event, Progress) and event.step == 1
+
+        job.send = cancel_when_it_runs
+        sd15.run([job])
+        assert isinstance(bench.ending("a"), Cancelled)
+        assert len(sizes) == 2

@@ -1,0 +1,99 @@
+"""Folders that must not be loaded: pickles, halves, strangers. Each is refused with a sentence that names it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from generators import weights
+from generators.engine import ModelUnavailable
+from generators.models import Model
+from tests.generators.conftest import Bench
+
+Folder = Callable[[str], Path]
+
+
+@pytest.fixture
+def copy(folder: Folder, tmp_path: Path) -> Callable[[str], Path]:
+    return lambda name: Path(shutil.copytree(folder(name), tmp_path / name))
+
+
+def refusal(bench: Bench, source: Path | str, kind: str = "image") -> str:
+    with pytest.raises(ModelUnavailable) as refused:
+        bench.load(Model(name="m", kind=kind, source=str(source)))  # type: ignore[arg-type]
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".ckpt", ".pt"])
+def test_pickled_weights(suffix: str, copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("sd15")
+    weight = next((model / "unet").glob("*.safetensors"))
+    weight.rename(weight.with_suffix(suffix))
+    assert "pickle" in refusal(bench, model)
+
+
+def test_a_pickled_language_model(copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("llama")
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    assert "pickle" in refusal(bench, model, "text")
+
+
+def test_a_missing_component(copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("sd15")
+    shutil.rmtree(model / "vae")
+    assert "incomplete" in refusal(bench, model)
+
+
+def test_a_file_that_is_cut_off(copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("sd15")
+    weight = next((model / "unet").glob("*.safetensors"))
+    data = weight.read_bytes()
+    weight.write_bytes(data[:-1])
+    assert "half downloaded" in refusal(bench, model)
+    weight.write_bytes(data[:20])
+    assert "not a whole safetensors" in refusal(bench, model)
+    weight.write_bytes(b"<html>404</html>")
+    assert "not a whole safetensors" in refusal(bench, model)
+
+
+def test_a_missing_shard(copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("llama")
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "model-00002-of-00002" in refusal(bench, model, "text")
+
+
+def test_an_unknown_class(copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("sd15")
+    index = json.loads((model / "model_index.json").read_text())
+    (model / "model_index.json").write_text(json.dumps(index | {"_class_name": "TelepathyPipeline"}))
+    assert "cannot be loaded" in refusal(bench, model)
+
+
+def test_code_in_a_folder_is_never_run(copy: Callable[[str], Path], bench: Bench, tmp_path: Path) -> None:
+    model = copy("sd15")
+    trap = tmp_path / "sprung"
+    (model / "trap.py").write_text(f"open({str(trap)!r}, 'w')\nclass Trap: pass\n")
+    index = json.loads((model / "model_index.json").read_text())
+    (model / "model_index.json").write_text(json.dumps(index | {"_class_name": ["trap", "Trap"]}))
+    refusal(bench, model)
+    assert not trap.exists()
+
+
+def test_nothing_there(bench: Bench, tmp_path: Path) -> None:
+    assert "no folder" in refusal(bench, tmp_path / "absent")
+    assert "model_index.json" in refusal(bench, tmp_path)
+    (tmp_path / "file.safetensors").write_bytes(b"x")
+    assert "single file" in refusal(bench, tmp_path / "file.safetensors")
+    assert "tiny-emoji" in refusal(bench, "embedded:nope")
+
+
+def test_the_expected_size_comes_from_the_headers(bench: Bench, folder: Folder) -> None:
+    for name, kind in (("sd15", "image"), ("flux", "image"), ("llama", "text")):
+        runner = bench.load(Model(name="m", kind=kind, source=str(folder(name))))  # type: ignore[arg-type]
+        expected = weights.elements(folder(name)) * 4
+        assert expected == pytest.approx(runner.memory_bytes(), rel=0.05)

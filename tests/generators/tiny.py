@@ -1,0 +1,176 @@
+"""Real models of four picture families and one language model, with random weights, small enough to be made on
+the spot: a few hundred kilobytes each, saved as safetensors in the layout of their libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoTokenizer,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5EncoderModel,
+)
+
+from generators import embedded
+
+_TOKENIZER = embedded.locate(embedded.TINY_EMOJI, Path()) / "tokenizer"
+_VOCABULARY = 3506
+
+
+def sd15(folder: Path) -> None:
+    pipe = StableDiffusionPipeline(
+        **_common(4), unet=_unet(), scheduler=_ddim(), text_encoder=_clip(32), tokenizer=_tokenizer(),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+
+
+def sdxl(folder: Path) -> None:
+    unet = _unet(
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 16,
+    )
+    pipe = StableDiffusionXLPipeline(
+        **_common(4), unet=unet, scheduler=_ddim(), text_encoder=_clip(16), tokenizer=_tokenizer(),
+        text_encoder_2=_clip_projected(16), tokenizer_2=_tokenizer(), add_watermarker=False,
+    )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+
+
+def sd3(folder: Path) -> None:
+    torch.manual_seed(3)
+    transformer = SD3Transformer2DModel(
+        sample_size=32, patch_size=2, in_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=4,
+        joint_attention_dim=32, caption_projection_dim=32, pooled_projection_dim=32, out_channels=4,
+        pos_embed_max_size=32,
+    )  # fmt: skip
+    pipe = StableDiffusion3Pipeline(
+        **_common(4, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
+        text_encoder=_clip_projected(16), tokenizer=_tokenizer(), text_encoder_2=_clip_projected(16),
+        tokenizer_2=_tokenizer(), text_encoder_3=_t5(), tokenizer_3=byte_tokenizer(),
+    )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+
+
+def flux(folder: Path) -> None:
+    torch.manual_seed(4)
+    transformer = FluxTransformer2DModel(
+        patch_size=1, in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16,
+        num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=32, axes_dims_rope=(4, 4, 8),
+        guidance_embeds=True,
+    )  # fmt: skip
+    pipe = FluxPipeline(
+        **_common(4, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
+        text_encoder=_clip(32), tokenizer=_tokenizer(), text_encoder_2=_t5(), tokenizer_2=byte_tokenizer(),
+    )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+
+
+def llama(folder: Path) -> None:
+    """Knows 256 bytes as tokens, with a chat template and a context of 128."""
+    torch.manual_seed(5)
+    config = LlamaConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=128, bos_token_id=256, eos_token_id=257, pad_token_id=257,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+
+
+def byte_tokenizer() -> Any:
+    """One token a byte, so that every character beyond ASCII arrives in pieces."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: at for at, letter in enumerate(alphabet)} | {"<s>": 256, "</s>": 257}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>", eos_token="</s>", pad_token="</s>", model_max_length=64,
+        chat_template="{% for m in messages %}{{ m.role[0] }}:{{ m.content }}\n{% endfor %}",
+    )  # fmt: skip
+
+
+def lora(pipeline_folder: Path, file: Path) -> None:
+    """A LoRA for sd15's UNet, as peft and diffusers save it."""
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    torch.manual_seed(6)
+    unet = UNet2DConditionModel.from_pretrained(pipeline_folder, subfolder="unet")
+    unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    StableDiffusionPipeline.save_lora_weights(
+        file.parent, unet_lora_layers=get_peft_model_state_dict(unet), weight_name=file.name
+    )
+
+
+def _common(channels: int, shift: float | None = None) -> dict[str, Any]:
+    torch.manual_seed(1)
+    vae = AutoencoderKL(
+        latent_channels=channels, block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2, norm_num_groups=4, sample_size=64, shift_factor=shift,
+    )  # fmt: skip
+    return {"vae": vae}
+
+
+def _unet(**more: Any) -> UNet2DConditionModel:
+    torch.manual_seed(2)
+    return UNet2DConditionModel(
+        sample_size=32, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=32, attention_head_dim=8, norm_num_groups=4, **more,
+    )  # fmt: skip
+
+
+def _ddim() -> DDIMScheduler:
+    return DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
+    )
+
+
+def _tokenizer() -> Any:
+    return AutoTokenizer.from_pretrained(_TOKENIZER)
+
+
+def _t5() -> T5EncoderModel:
+    torch.manual_seed(9)
+    return T5EncoderModel(T5Config(vocab_size=300, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2))
+
+
+def _clip_config(width: int) -> CLIPTextConfig:
+    return CLIPTextConfig(
+        vocab_size=_VOCABULARY, hidden_size=width, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=24, projection_dim=width, bos_token_id=3504, eos_token_id=3505,
+        pad_token_id=3505,
+    )  # fmt: skip
+
+
+def _clip(width: int) -> CLIPTextModel:
+    torch.manual_seed(7)
+    return CLIPTextModel(_clip_config(width)).eval()
+
+
+def _clip_projected(width: int) -> CLIPTextModelWithProjection:
+    torch.manual_seed(8)
+    return CLIPTextModelWithProjection(_clip_config(width)).eval()
