@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.platforms.web.errors import Refusal
 from bot.platforms.web.settings import WebSettings
@@ -18,6 +19,17 @@ TEXT_FIELDS = frozenset({"event", "command", "text", "origin", "private"})
 PARTS_MAX = 12
 NAME_CHARACTERS_MAX = 120
 T = TypeVar("T")
+
+# All that aiohttp's multipart reader raises for a body that is not one.
+BROKEN = (
+    HttpProcessingError,
+    ValueError,
+    AssertionError,
+    RuntimeError,
+    LookupError,
+    EOFError,
+    web.HTTPBadRequest,
+)
 
 
 class Bodies:
@@ -48,7 +60,7 @@ class Bodies:
         async with self._slot():
             try:
                 return await self._read_parts(await request.multipart())
-            except (ValueError, AssertionError, RuntimeError, LookupError, EOFError, web.HTTPBadRequest):
+            except BROKEN:
                 raise Refusal(400, "web-error-body") from None
 
     async def _read_parts(self, reader: MultipartReader) -> Form:

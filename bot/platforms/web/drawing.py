@@ -61,17 +61,19 @@ def is_number(cell: str) -> bool:
     return bool(cell) and cell.strip("+-").replace(".", "", 1).replace(",", "").isdigit()
 
 
+def aligned(tag: str, cell: str, *, number: bool) -> str:
+    return f'<{tag}{" class=number" if number else ""} dir="auto">{escape(cell)}</{tag.split()[0]}>'
+
+
 def table_row(cells: tuple[str, ...]) -> str:
-    drawn = (
-        f'<td{" class=number" if is_number(cell) else ""} dir="auto">{escape(cell)}</td>' for cell in cells
-    )
-    return f"<tr>{''.join(drawn)}</tr>"
+    return f"<tr>{''.join(aligned('td', cell, number=is_number(cell)) for cell in cells)}</tr>"
 
 
 def table_html(locale: Locale, table: Table) -> str:
     if not table.rows:
         return f'<p class="sentence">{escape(say(locale, "web-admin-empty"))}</p>'
-    heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
+    columns = zip(table.columns, table.rows[0], strict=True)
+    heads = "".join(aligned('th scope="col"', name, number=is_number(cell)) for name, cell in columns)
     rows = "".join(table_row(row) for row in table.rows)
     caption = f'<caption class="unseen">{escape(table.title)}</caption>'
     return (

@@ -139,4 +139,4 @@ async function speak(locale) {
 drawEmpty();
 listen();
 const feed = new Feed({ onEvent: (type, value) => onEvent[type]?.(value), onState: connected, busy: () => thread.busy() });
-composer.prompt.focus({ preventScroll: true });
+if (matchMedia("(pointer: fine)").matches) composer.prompt.focus({ preventScroll: true }); // no keyboard pops up

@@ -11,7 +11,7 @@ const shownWidth = (picture) => Math.min(Math.max(picture.width * picture.scale,
 
 export function pictureFrame(picture, { onOpen, across = null }) {
   const image = el("img", { src: picture.url, alt: picture.alt, loading: "lazy", decoding: "async" });
-  const props = { type: "button", class: "frame", title: words["open-picture"], on: { click: onOpen } };
+  const props = { type: "button", class: picture.scale > 1 ? "frame enlarged" : "frame", title: words["open-picture"], on: { click: onOpen } };
   const frame = el("button", props, image);
   frame.style.setProperty("--width", `${across ?? shownWidth(picture)}px`);
   frame.style.setProperty("--ratio", `${picture.width} / ${picture.height}`);
@@ -81,7 +81,7 @@ export class CardView {
     this.answer = el("div", { class: "answer" });
     this.asked = el("div");
     this.node = el("li", { class: "turn" }, this.asked, this.answer);
-    for (const name of ["frames", "words", "progress", "line", "label", "buttons", "notices"]) {
+    for (const name of ["frames", "words", "progress", "meta", "buttons", "notices"]) {
       this.parts[name] = el("div", { hidden: true });
       this.answer.append(this.parts[name]);
     }
@@ -93,8 +93,7 @@ export class CardView {
     this.part("frames", [card.state, card.pictures.map((picture) => picture.artifact), card.preview, card.pictures.length ? "" : card.status], () => this.frames(card));
     this.part("words", [card.text, card.state], () => this.words(card));
     this.part("progress", [card.state, card.fraction], () => this.progress(card));
-    this.part("line", [card.status, card.state], () => this.line(card));
-    this.part("label", [card.label], () => card.label ? el("p", { class: "label" }, card.label) : null);
+    this.part("meta", [card.status, card.state, card.label], () => this.meta(card));
     this.part("buttons", [card.buttons], () => card.buttons.length ? buttonRow(card.buttons, (button) => this.handlers.onPress(button, card)) : null);
   }
 
@@ -141,9 +140,12 @@ export class CardView {
     return el("progress", { class: "progress", max: 1, value: card.fraction, "aria-label": words.working });
   }
 
-  line(card) {
+  /** That it is AI-made, and one line on how it stands. */
+  meta(card) {
     const text = card.status || { waiting: words["in-line"], cancelled: words.stopped }[card.state];
-    return text ? el("p", { class: card.state === "failed" ? "line trouble" : "line" }, text) : null;
+    const label = card.label ? el("p", { class: "label" }, card.label) : null;
+    const line = text ? el("p", { class: card.state === "failed" ? "line trouble" : "line" }, text) : null;
+    return label || line ? el("div", { class: "meta" }, label, line) : null;
   }
 
   /** Words that answer a button of this card. */

@@ -86,6 +86,7 @@ export class Lightbox {
     const ratio = picture.width / picture.height;
     image.src = picture.url;
     image.alt = picture.alt;
+    image.className = picture.scale > 1 ? "enlarged" : "";
     image.style.width = `min(100%, ${Math.round(picture.width * picture.scale * 1.5)}px, ${(64 * ratio).toFixed(2)}dvh)`;
     image.style.aspectRatio = String(ratio);
     find("previous").style.visibility = this.index ? "" : "hidden";
