@@ -24,6 +24,7 @@ prompt-other-kind = The model `{ $value }` makes something else. For this there 
 prompt-model-plan = The model `{ $value }` isn't part of your plan. You can use { $known }, or `/balance` shows the plans that have it.
 prompt-unknown-style = There is no style `{ $value }`. There are: { $known }.
 prompt-no-styles = There is no style `{ $value }`: this bot has no styles. Leave `--style` out.
+prompt-unknown-scheduler = There is no scheduler `{ $value }`. There are: { $known }.
 prompt-unknown-lora = `{ $model }` has no LoRA `{ $value }`. There are: { $known }.
 prompt-no-loras = `{ $model }` has no LoRAs: leave `--lora` out.
 prompt-model-limit = `{ $option }` goes up to { $limit } with { $model }; you asked for { $value }.

@@ -24,6 +24,7 @@ prompt-other-kind = 模型 `{ $value }` 不用于此。可用：{ $known }。
 prompt-model-plan = 您的套餐不包含模型 `{ $value }`。您可以使用 { $known }，或用 `/balance` 查看包含它的套餐。
 prompt-unknown-style = 没有风格 `{ $value }`。可用：{ $known }。
 prompt-no-styles = 没有风格 `{ $value }`：本机器人没有设置风格。请去掉 `--style`。
+prompt-unknown-scheduler = 没有采样器 `{ $value }`。可用：{ $known }。
 prompt-unknown-lora = `{ $model }` 没有 LoRA `{ $value }`。可用：{ $known }。
 prompt-no-loras = `{ $model }` 没有 LoRA：请去掉 `--lora`。
 prompt-model-limit = 使用 { $model } 时 `{ $option }` 最多为 { $limit }；您要求的是 { $value }。

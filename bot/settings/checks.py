@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from bot.config import Config, ConfigError, ModelEntry
 from bot.jobs.safety import compile_rules
 from bot.settings.keys import nearest
+from generators import schedulers
 
 FREE = "free"
 _ADMIN = re.compile(r"[a-z]+:\S+")
@@ -40,6 +41,8 @@ def _model(path: str, model: ModelEntry) -> None:
             )
     _at_most(path, "steps", model.steps, model.steps_max)
     _at_most(path, "max_tokens", model.max_tokens, model.max_tokens_max)
+    if model.scheduler and model.scheduler not in schedulers.NAMES:
+        raise ConfigError(_unknown(f"{path}.scheduler", model.scheduler, "scheduler", schedulers.NAMES))
     if model.width * model.height > model.pixels_max:
         raise ConfigError(
             f"{path}.pixels_max must be at least {model.width * model.height}, its width by height."
@@ -77,7 +80,7 @@ def _default(kind: str, config: Config) -> None:
 def _unknown(path: str, name: str, what: str, known: Iterable[str]) -> str:
     near = nearest(name, known)
     hint = f'did you mean "{near}"?' if near else f"there are: {', '.join(known) or 'none'}."
-    return f'{path} names "{name}", which is not a {what} of this file; {hint}'
+    return f'{path} names "{name}", but there is no such {what}; {hint}'
 
 
 def _styles(config: Config) -> None:

@@ -249,6 +249,10 @@ def test_two_homes_are_refused() -> None:
         ("[models.tiny]\nwidth = 100\n[models.smol]", ("models.tiny.width", "multiple of 32")),
         ("[models.tiny]\nwidth = 1024\n[models.smol]", ("models.tiny.pixels_max", "131072")),
         ("[models.tiny]\nsteps = 60\n[models.smol]", ("models.tiny.steps", "at most 50")),
+        (
+            "[models.tiny]\nscheduler = 'eulr'\n[models.smol]",
+            ("models.tiny.scheduler", 'did you mean "euler"?'),
+        ),
         ("[styles.x]\nprompt = 'nice'", ("styles.x.prompt", "{prompt}")),
         ("[admins]\nowner = ['bob']", ("admins.owner", '"bob"', "platform:id")),
         ("[database]\nurl = 'mysql://me:hunter2@db'", ("database.url", "postgresql://")),
