@@ -42,11 +42,14 @@ _LEET = {
 _LEET_I = str.maketrans({**_LEET, "1": "i"})
 _LEET_L = str.maketrans({**_LEET, "1": "l"})
 _HAN = "\u3400-\u9fff\u3040-\u30ff"
+_KANA_MARKS = "\u3099\u309a"  # part of the letter, as in ヌード
+_DROPPED = frozenset({"Mn", "Me", "Cf", "Cs"})
 _EDGES = ".,;:!?\"'`()[]{}<>*_-~/\\|。，、；：！？…“”‘’（）"
 _ONES = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
 _AGES = (
     rf"(?<![\d.])(?:1[0-7]|[1-9]|(?<![a-z-])(?:{_ONES}))[\s-]{{0,3}}(?:years?|yrs?|y)[\s./-]{{0,3}}(?:olds?|o)(?![a-z])"
     r"|(?<![a-z])aged?[\s:]{1,3}(?:of )?(?:1[0-7]|[1-9])(?![\d.])"
+    r"|(?<![a-z])(?:girl|boy)s?(?: of| is| aged?)?[\s,:(]{1,3}1[0-7](?![\w.:%])"
     r"|(?<![\d.])\d{1,2}[\s-]{1,3}months?[\s-]{1,3}old(?![a-z])"
     r"|(?<![\d.])(?:1[0-7]|[1-9]) ?周?[岁歲]"
     r"|(?<![一二三四五六七八九十百零\d])(?:十[一二三四五六七]?|[一二三四五六七八九]) ?周?[岁歲]"
@@ -182,8 +185,10 @@ class _Views:
 def _fold(text: str) -> str:
     """Lower case, compatibility forms undone, marks and invisible characters dropped, spaces single."""
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    kept = "".join(char for char in decomposed if unicodedata.category(char) not in {"Mn", "Me", "Cf", "Cs"})
-    return " ".join(kept.split())
+    kept = "".join(
+        char for char in decomposed if char in _KANA_MARKS or unicodedata.category(char) not in _DROPPED
+    )
+    return " ".join(unicodedata.normalize("NFC", kept).replace("_", " ").split())
 
 
 def _latin(token: str) -> str:

@@ -8,7 +8,7 @@ Add what is missed or what is wrongly refused to `tests/bot/jobs/test_safety.py`
 from __future__ import annotations
 
 ALWAYS_EN = """
-lolicon* shotacon* toddlercon* jailbait kiddie_porn* kid_porn* child_porn* kinderporn*
+lolicon* shotacon* toddlercon* jailbait kiddie_porn* kid_porn* child_porn* childporn* kinderporn*
 """
 """Refused on their own, whatever the configuration."""
 
@@ -22,7 +22,7 @@ junior_high* highschooler* high_schooler* high_school_girl* high_school_boy* ped
 """
 
 EXPLICIT_EN = """
-porn* nude nudes nudity nudist* naked nakedness topless bottomless sex sexed hentai nsfw xxx rule34 rule_34 ahegao
+porn* nude nudes nudity nudist* naked nakedness topless sex sexed hentai nsfw xxx rule34 rule_34 ahegao
 futa futanari blowjob* blow_job* handjob* hand_job* cumshot* cum creampie* deepthroat* gangbang* gang_bang* bukkake*
 orgy orgies masturbat* penis penises vagina* vulva clitoris genital* boobs pussy pussies anal dildo* upskirt* camgirl*
 erotic* erotica milf milfs fuck fucking fucked fucks intercourse ejaculat* orgasm* undressed threesome* cunnilingus
@@ -31,20 +31,21 @@ fellatio handjobs horny slut sluts
 
 SUGGESTIVE_EN = """
 sexy sexier sexiest sexual* lingerie panties underwear thong thongs cleavage breasts tits nipple* seductive* sensual*
-provocative* undressing striptease* stripper* stripping fetish* bondage bdsm kinky aroused arousing lewd* lust* incest*
-rape raped raping molest* grope* groping ecchi unclothed bare_chested without_clothes no_clothes wearing_nothing
+provocative* undressing striptease* stripper* stripping fetish* bondage bdsm kinky aroused arousing lewd* lustful
+lusting incest* rape raped raping molest* grope* groping ecchi unclothed bare_chested without_clothes no_clothes wearing_nothing
 spread_legs spreading_legs making_out seduc*
 """
 """Refused with minors only."""
 
 HARMLESS_EN = """
-same_sex sex_education sex_ed sex_ratio* sex_difference* sex_chromosome* sex_discrimination sex_and_the_city
+same_sex sex_education sex_ed sex_ratio* sex_difference* sex_linked sex_chromosome* sex_discrimination sex_and_the_city
 biological_sex opposite_sex fairer_sex sex_pistols sex_determination
 naked_eye* naked_mole_rat* naked_flame* naked_truth naked_cake* naked_oat* naked_bike* naked_singularity
 nude_lipstick* nude_lip* nude_heel* nude_pump* nude_shoe* nude_colo* nude_tone* nude_shade* nude_palette* nude_makeup
 nude_nail* nude_pink nude_beige cum_laude anal_fin* pussy_willow* pussy_cat* pussy_riot
-blue_tits great_tits coal_tits oilseed_rape rape_field* rape_flower* rape_seed* rape_blossom* lust_for_life
-baby_blue baby_pink baby_shower* baby_oil baby_grand* baby_doll* baby_breath wanderlust*
+naked_tree* naked_branch* naked_cat* naked_gun naked_juice horny_toad* horny_goat* thong_sandal* orgy_of_colo*
+gender_and_sex blue_tits great_tits coal_tits oilseed_rape rape_field* rape_flower* rape_seed* rape_blossom*
+baby_blue baby_pink baby_shower* baby_oil baby_grand* baby_doll* baby_breath
 sexual_reproduction sexual_health sexual_dimorphism
 """
 """Taken out before anything is looked for."""
@@ -66,7 +67,7 @@ EXPLICIT_ZH = (
 
 SUGGESTIVE_ZH = (
     "(?<![女男理感个個人弹彈])性感|乳房|乳头|乳頭|内裤|內褲|情趣内衣|情趣內衣|脱衣|脫衣|光着身|光著身|没穿衣服|沒穿衣服"
-    "|不穿衣服|强奸|強姦|轮奸|輪姦|猥亵|猥褻|性侵|乱伦|亂倫|诱奸|誘姦|性虐|调教|調教|露点|露點|发情|發情"
+    "|不穿衣服|强奸|強姦|轮奸|輪姦|猥亵|猥褻|性侵|乱伦|亂倫|诱奸|誘姦|性虐|调教|調教|露三点|露三點|发情|發情"
 )
 
 HARMLESS_ZH = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from bot.config import Config, ConfigError, ModelEntry
 from bot.jobs.safety import compile_rules
-from bot.settings.keys import nearest
+from bot.settings.keys import NAME, nearest
 from generators import schedulers
 
 FREE = "free"
@@ -38,6 +38,11 @@ def _model(path: str, model: ModelEntry) -> None:
         if getattr(model, side) % model.multiple:
             raise ConfigError(
                 f"{path}.{side} must be a multiple of {model.multiple}, as {path}.multiple says."
+            )
+    for lora in model.loras:
+        if not NAME.fullmatch(lora):
+            raise ConfigError(
+                f"{path}.loras must name each with small letters, digits, - and _ only, not {lora!r}."
             )
     _at_most(path, "steps", model.steps, model.steps_max)
     _at_most(path, "max_tokens", model.max_tokens, model.max_tokens_max)

@@ -249,6 +249,7 @@ def test_two_homes_are_refused() -> None:
         ("[models.tiny]\nwidth = 100\n[models.smol]", ("models.tiny.width", "multiple of 32")),
         ("[models.tiny]\nwidth = 1024\n[models.smol]", ("models.tiny.pixels_max", "131072")),
         ("[models.tiny]\nsteps = 60\n[models.smol]", ("models.tiny.steps", "at most 50")),
+        ("[models.tiny]\nloras = {Ink = 'x/y'}\n[models.smol]", ("models.tiny.loras", "'Ink'")),
         (
             "[models.tiny]\nscheduler = 'eulr'\n[models.smol]",
             ("models.tiny.scheduler", 'did you mean "euler"?'),
