@@ -32,8 +32,8 @@ fellatio handjobs horny slut sluts
 SUGGESTIVE_EN = """
 sexy sexier sexiest sexual* lingerie panties underwear thong thongs cleavage breasts tits nipple* seductive* sensual*
 provocative* undressing striptease* stripper* stripping fetish* bondage bdsm kinky aroused arousing lewd* lustful
-lusting incest* rape raped raping molest* grope* groping ecchi unclothed bare_chested without_clothes no_clothes wearing_nothing
-spread_legs spreading_legs making_out seduc*
+lusting incest* rape raped raping molest* grope* groping ecchi unclothed bare_chested without_clothes no_clothes
+wearing_nothing spread_legs spreading_legs making_out seduc*
 """
 """Refused with minors only."""
 
