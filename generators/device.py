@@ -135,6 +135,9 @@ class Device:
             await self._listen(self._transport)
         except WorkerGone as error:
             self._bury(self._why or str(error))
+        except Exception as error:  # a fault of the pool's own must not leave a device dead for ever
+            log.exception("device_failed", device=self.device)
+            self._bury(f"{type(error).__name__} in the pool")
         finally:
             watch.cancel()
             await self._kill()

@@ -52,9 +52,11 @@ class Inbox:
             return self._running
 
     def take_all(self, model: str) -> Sequence[Job]:
-        """Take out every job of a model that cannot run."""
+        """Take out every job of a model that cannot run, but for those that came after a newer entry of it."""
         with self._filled:
-            hopeless = [job for job in self._jobs() if job.request.model == model]
+            newer = [at for at, entry in enumerate(self._entries) if _is_entry_of(entry, model)]
+            before = self._entries[: newer[0]] if newer else self._entries
+            hopeless = [job for job in before if isinstance(job, Job) and job.request.model == model]
             self._remove(hopeless)
             return hopeless
 
@@ -73,3 +75,7 @@ class Inbox:
 
     def _remove(self, jobs: Sequence[Job]) -> None:
         self._entries = [entry for entry in self._entries if entry not in jobs]
+
+
+def _is_entry_of(entry: Entry, model: str) -> bool:
+    return isinstance(entry, Load) and entry.model.name == model

@@ -7,6 +7,7 @@ here jobs are spread over devices and each job's events find their way back.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
@@ -102,12 +103,10 @@ class Pool:
             device.drain()
         for job in [job for job, flight in self._flights.items() if not flight.running]:
             self._withdraw(job)
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 while self._flights:
                     await self._change()
-        except TimeoutError:
-            pass
         await self._end()
 
     def room(self) -> int:
@@ -262,10 +261,12 @@ class Pool:
             self._lose(job, "The pool stopped.")
         for life in self._lives:
             life.cancel()
-        async with asyncio.timeout(_STOP_SECONDS), asyncio.TaskGroup() as group:
-            for device in self._devices:
-                group.create_task(device.end())
-        await asyncio.wait(self._lives) if self._lives else None
+        with contextlib.suppress(TimeoutError):  # a process that cannot even be killed is left behind
+            async with asyncio.timeout(_STOP_SECONDS), asyncio.TaskGroup() as group:
+                for device in self._devices:
+                    group.create_task(device.end())
+        if self._lives:
+            await asyncio.wait(self._lives, timeout=_STOP_SECONDS)
 
     def _notify(self) -> None:
         self._changed.set()

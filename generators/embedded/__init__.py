@@ -63,17 +63,21 @@ def knows(prompt: str) -> tuple[str, ...]:
 
 
 def suggestions(seed: int, count: int = 3) -> tuple[str, ...]:
-    """`count` different prompts that the tiny model draws well; the same seed suggests the same."""
+    """`count` different prompts that the tiny model draws well; the same seed suggests the same.
+
+    At most as many as have been looked at and found good.
+    """
     chance = random.Random(seed)  # noqa: S311 - no secret
     return tuple(
         f"{_article(name)} {name}" for name in chance.sample(_PROMISING, min(count, len(_PROMISING)))
     )
 
 
-_PROMISING = (
-    "red apple", "purple cat's face", "rocket", "rainbow", "mushroom", "blue whale", "slice of pizza", "house",
-    "red balloon", "snowman", "sunflower", "golden trophy", "robot", "ghost", "hamburger", "green frog",
-    "penguin", "cactus", "yellow duck", "birthday cake",
+_PROMISING = (  # looked at: drawn well at the first try
+    "red apple", "cat face", "dog face", "rocket", "rainbow", "mushroom", "whale", "pizza", "house", "balloon",
+    "sunflower", "trophy", "robot", "ghost", "hamburger", "frog", "penguin", "cactus", "birthday cake", "fox",
+    "panda", "owl", "unicorn", "strawberry", "castle", "butterfly", "teddy bear", "doughnut", "palm tree",
+    "sailboat", "guitar", "lion", "purple cat face", "blue fish", "golden star",
 )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,25 @@ class TestConversion:
         made.rmdir()
         gguf.converted(file, cache)
         assert [path.name for path in cache.iterdir() if path.is_dir()] == [made.name]
+
+    def test_two_workers_wait_for_one_another(
+        self, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[Path] = []
+        both = threading.Barrier(2)
+
+        def save(file: Path, draft: Path) -> None:
+            calls.append(draft)
+
+        def convert() -> Path:
+            both.wait()
+            return gguf.converted(file, tmp_path / "cache")
+
+        monkeypatch.setattr(gguf, "_save", save)
+        with ThreadPoolExecutor() as threads:
+            first, second = threads.submit(convert), threads.submit(convert)
+        assert first.result() == second.result()
+        assert len(calls) == 1
 
     def test_another_file_of_the_same_name_is_another_model(
         self, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -83,6 +83,15 @@ class TestEveryFamily:
         mine, other = request(), request(prompt="a blue house", seed=99)
         assert np.abs(drawn(other, mine)[1] - drawn(mine)[0]).max() < 1e-4
 
+    def test_so_does_one_that_starts_from_a_picture(self, family: str, bench: Bench, folder: Folder) -> None:
+        runner = bench.load(Model(name="m", kind="image", source=str(folder(family))))
+        mine, other = from_picture(), from_picture(prompt="a blue house", seed=99)
+        runner.run(
+            [bench.job("other", other, {"s": picture("navy")}), bench.job("mine", mine, {"s": picture()})]
+        )
+        runner.run([bench.job("alone", mine, {"s": picture()})])
+        assert np.abs(pixels(bench.ending("mine")) - pixels(bench.ending("alone"))).max() <= 1
+
     def test_previews_are_small_jpegs(self, family: str, bench: Bench, folder: Folder) -> None:
         bench.load(Model(name="m", kind="image", source=str(folder(family)))).run([bench.job("a", request())])
         shown = [event.preview for event in bench.heard if isinstance(event, Progress) and event.preview]
@@ -152,7 +161,9 @@ def test_the_file_says_that_it_is_made_by_ai_and_how(bench: Bench, sd15: ImageRu
         assert isinstance(ending, Result)
         labels.append(read_label(ending.artifacts[0].data))
     open_, secret, composite = labels
-    assert open_ and secret and composite
+    assert open_ is not None
+    assert secret is not None
+    assert composite is not None
     assert (open_.source_type, open_.prompt, open_.parameters["seed"]) == (GENERATED, "a red apple", "7")
     assert secret.prompt == ""
     assert composite.source_type == COMPOSITE

@@ -102,9 +102,10 @@ def test_transparency_becomes_white_paper() -> None:
 
 @given(some.binary(max_size=300), some.sampled_from(["PNG", "JPEG", "WEBP"]), some.integers(0, 200))
 def test_any_bytes_decode_or_are_refused(noise: bytes, kind: str, at: int) -> None:
-    data = saved(RED, kind)
+    data, said = saved(RED, kind), list[str]()
     for candidate in (noise, data[:at] + noise + data[at:], data[:at] + noise):
         try:
             assert decode(candidate).mode == "RGB"
         except SourceRefused as refused:
-            assert str(refused).endswith(".")
+            said.append(str(refused))
+    assert all(sentence.endswith(".") for sentence in said)

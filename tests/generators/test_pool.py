@@ -1,0 +1,330 @@
+"""The pool's decisions, with workers played by the test: who gets a job, what a reader hears, what a death means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from generators.events import Events
+from generators.messages import (
+    Accepted,
+    Cancel,
+    Cancelled,
+    Event,
+    Failed,
+    Load,
+    Loaded,
+    Progress,
+    Result,
+    Submit,
+    Token,
+    Unload,
+    Unloaded,
+)
+from generators.models import Model
+from generators.pool import Pool, PoolSettings, choose
+from generators.requests import Message, TextToImage, WriteText
+from tests.generators.scripted import ScriptedWorker, Stage
+
+MODELS = {name: Model(name=name, kind="image", source="x") for name in ("a", "b")}
+
+
+def request(model: str = "a") -> TextToImage:
+    return TextToImage(model=model, prompt="p", width=64, height=64, steps=10, guidance=1.0, seed=1)
+
+
+def done(job: str) -> Result:
+    return Result(job=job, artifacts=(), device_seconds=1.0)
+
+
+async def heard(events: Events) -> list[Event]:
+    async with asyncio.timeout(5):
+        return [event async for event in events]
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 - any state, so no event
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+async def opened(stage: Stage) -> AsyncIterator[Open]:
+    """Opens a pool whose workers are ready."""
+    pools: list[Pool] = []
+
+    async def opened(*devices: str, ready: bool = True, **changes: Any) -> Pool:
+        usual: dict[str, Any] = {"batch_max": 2, "restart_seconds": 0.001, "heartbeat_seconds": 0.01}
+        pool = Pool(PoolSettings(devices=devices or ("cpu",), **(usual | changes)), MODELS, stage)
+        pools.append(pool)
+        await pool.start()
+        for number in range(len(devices or ("cpu",)) if ready else 0):
+            (await stage.worker(number)).be_ready()
+        await until(lambda: not ready or all(device.state == "ready" for device in pool.devices()))
+        return pool
+
+    yield opened
+    for pool in pools:
+        await pool.stop(grace_seconds=0)
+
+
+class TestRoom:
+    async def test_is_twice_a_batch_for_each_live_device(self, opened: Open) -> None:
+        assert (await opened("cpu", "cuda:0")).room() == 8
+
+    async def test_is_none_while_nothing_is_alive(self, opened: Open, stage: Stage) -> None:
+        pool = await opened(ready=False)
+        assert pool.room() == 0
+        (await stage.worker(0)).be_ready()
+        await pool.ready()
+        assert pool.room() == 4
+
+    async def test_counts_a_job_from_its_submission_to_its_end(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        events = pool.submit("1", request(), {})
+        assert pool.room() == 3
+        stage.workers[0].say(done("1"))
+        await heard(events)
+        assert pool.room() == 4
+
+
+class TestChoice:
+    def test_prefers_who_has_the_model_then_who_has_least_to_do(self) -> None:
+        assert choose([False, True, True], [0, 2, 1], full=4) == 2
+        assert choose([False, True], [0, 4], full=4) == 0  # the one that knows it is full
+        assert choose([False, False], [3, 2], full=4) == 1
+        assert choose([True, False], [9, 9], full=4) == 0
+
+    async def test_a_model_stays_where_it_is_resident(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1")
+        stage.workers[1].beat(b=100)
+        await until(lambda: pool.devices()[1].resident)
+        pool.submit("1", request("b"), {})
+        assert stage.workers[1].jobs == ["1"]
+
+    async def test_the_entry_goes_before_its_first_job_and_again_when_it_changed(
+        self, opened: Open, stage: Stage
+    ) -> None:
+        pool = await opened()
+        for job in ("1", "2"):
+            pool.submit(job, request(), {})
+        pool.add_model(newer := Model(name="a", kind="image", source="y"))
+        pool.submit("3", request(), {})
+        told = [type(message) for message in stage.workers[0].told]
+        assert told == [Load, Submit, Submit, Load, Submit]
+        assert stage.workers[0].told[3] == Load(model=newer)
+
+    async def test_an_unknown_model_is_an_answer_not_an_error(self, opened: Open) -> None:
+        (ending,) = await heard((await opened()).submit("1", request("nope"), {}))
+        assert isinstance(ending, Failed)
+        assert ending.code == "model_unavailable"
+
+    async def test_a_job_without_a_device_waits_for_one(self, opened: Open, stage: Stage) -> None:
+        pool = await opened(ready=False)
+        events = pool.submit("1", request(), {}, alone=True)
+        worker = await stage.worker(0)
+        worker.be_ready()
+        await until(lambda: worker.jobs)
+        assert isinstance(worker.told[-1], Submit)
+        assert worker.told[-1].alone
+        worker.say(done("1"))
+        assert await heard(events) == [done("1")]
+
+    async def test_the_same_job_cannot_fly_twice(self, opened: Open) -> None:
+        pool = await opened()
+        pool.submit("1", request(), {})
+        with pytest.raises(ValueError, match="in flight"):
+            pool.submit("1", request(), {})
+
+
+class TestEvents:
+    async def test_a_slow_reader_finds_the_newest_progress_and_all_of_the_text(
+        self, opened: Open, stage: Stage
+    ) -> None:
+        pool = await opened()
+        slow, quick = pool.submit("slow", request(), {}), pool.submit("quick", request(), {})
+        worker = stage.workers[0]
+        worker.say(Accepted(job="slow"))
+        for step in range(1000):
+            worker.say(Progress(job="slow", step=step, steps=1000, preview=b"jpeg" if step == 500 else b""))
+            worker.say(Token(job="slow", text=f"{step} "))
+        worker.say(done("slow"), done("quick"))
+        assert await heard(quick) == [done("quick")]
+        assert await heard(slow) == [
+            Accepted(job="slow"),
+            Progress(job="slow", step=999, steps=1000, preview=b"jpeg"),
+            Token(job="slow", text="".join(f"{step} " for step in range(1000))),
+            done("slow"),
+        ]
+
+    async def test_nothing_follows_the_end(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        events = pool.submit("1", request(), {})
+        stage.workers[0].say(done("1"), Progress(job="1", step=1, steps=2), done("1"))
+        assert await heard(events) == [done("1")]
+        assert await heard(events) == []
+
+    async def test_a_reader_who_leaves_cancels(self, opened: Open, stage: Stage) -> None:
+        events = (await opened()).submit("1", request(), {})
+        await events.aclose()
+        assert stage.workers[0].told[-1] == Cancel(job="1")
+
+
+class TestCancel:
+    async def test_asks_the_worker_and_passes_on_its_answer(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        events = pool.submit("1", request(), {})
+        pool.cancel("1")
+        pool.cancel("unknown")
+        assert stage.workers[0].told[-1] == Cancel(job="1")
+        stage.workers[0].say(Cancelled(job="1", share=0.3))
+        assert await heard(events) == [Cancelled(job="1", share=0.3)]
+
+    async def test_before_any_device_lives_is_answered_at_once(self, opened: Open) -> None:
+        pool = await opened(ready=False)
+        events = pool.submit("1", request(), {})
+        pool.cancel("1")
+        assert await heard(events) == [Cancelled(job="1", share=0.0)]
+
+    async def test_of_a_job_whose_worker_then_dies_needs_no_second_try(
+        self, opened: Open, stage: Stage
+    ) -> None:
+        pool = await opened()
+        events = pool.submit("1", request(), {})
+        stage.workers[0].say(Progress(job="1", step=5, steps=10))
+        await anext(events)
+        pool.cancel("1")
+        stage.workers[0].die()
+        assert await heard(events) == [Cancelled(job="1", share=0.5)]
+
+
+class TestDeath:
+    @staticmethod
+    async def lost(pool: Pool, stage: Stage, hurt: Callable[[ScriptedWorker], None]) -> Failed:
+        events = pool.submit("1", request(), {})
+        hurt(stage.workers[0])
+        (ending,) = await heard(events)
+        assert isinstance(ending, Failed)
+        assert ending.code == "worker_lost"
+        return ending
+
+    async def test_of_a_worker_loses_its_jobs_and_another_life_begins(
+        self, opened: Open, stage: Stage
+    ) -> None:
+        pool = await opened()
+        await self.lost(pool, stage, lambda worker: worker.die())
+        second = await stage.worker(1)
+        assert pool.room() == 0
+        second.be_ready()
+        await pool.ready()
+        pool.submit("2", request(), {})
+        assert [type(message) for message in second.told] == [Load, Submit]  # the new life knows no models
+        assert pool.devices()[0].restarts == 1
+
+    async def test_silence_is_death(self, opened: Open, stage: Stage) -> None:
+        pool = await opened(silent_seconds=0.1)
+        ending = await self.lost(pool, stage, lambda worker: None)
+        assert "silent" in ending.message
+        assert stage.workers[0].killed
+
+    async def test_a_step_that_never_ends_is_death(self, opened: Open, stage: Stage) -> None:
+        pool = await opened(stall_seconds=60)
+        ending = await self.lost(pool, stage, lambda worker: worker.beat(stalled_seconds=61))
+        assert "stalled" in ending.message
+
+    async def test_a_long_load_is_not(self, opened: Open, stage: Stage) -> None:
+        pool = await opened(stall_seconds=60, load_seconds=600)
+        stage.workers[0].beat(stalled_seconds=599, loading="a")
+        stage.workers[0].loaded("a")
+        await until(lambda: pool.devices()[0].resident)
+        await asyncio.sleep(0.05)  # a few rounds of the watch
+        assert pool.devices()[0].state == "ready"
+        ending = await self.lost(pool, stage, lambda worker: worker.beat(stalled_seconds=601, loading="a"))
+        assert "loading a" in ending.message
+
+    async def test_one_device_goes_on_while_another_is_down(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1", restart_seconds=60.0)
+        stage.workers[0].die()
+        await until(lambda: pool.devices()[0].state == "restarting")
+        pool.submit("1", request(), {})
+        assert stage.workers[1].jobs == ["1"]
+        assert pool.room() == 3
+
+
+class TestLoad:
+    async def test_says_how_it_went(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        asked = asyncio.create_task(pool.load("a"))
+        await until(lambda: stage.workers[0].told)
+        stage.workers[0].loaded("a")
+        assert isinstance(await asked, Loaded)
+        asked = asyncio.create_task(pool.load("b"))
+        await until(lambda: len(stage.workers[0].told) == 2)
+        stage.workers[0].say(Unloaded(model="b", message="half downloaded"))
+        assert await asked == Unloaded(model="b", message="half downloaded")
+        assert isinstance(await pool.load("nope"), Unloaded)
+
+    async def test_ends_when_the_worker_does(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        asked = asyncio.create_task(pool.load("a"))
+        await until(lambda: stage.workers[0].told)
+        stage.workers[0].die()
+        answer = await asked
+        assert isinstance(answer, Unloaded)
+        assert "lost" in answer.message
+
+    async def test_unload_is_for_all_devices_and_the_entry_goes_again_before_the_next_job(
+        self, opened: Open, stage: Stage
+    ) -> None:
+        pool = await opened()
+        pool.submit("1", request(), {})
+        pool.unload("a")
+        pool.submit("2", request(), {})
+        assert [type(message) for message in stage.workers[0].told] == [Load, Submit, Unload, Load, Submit]
+
+
+class TestStop:
+    async def test_running_jobs_finish_and_waiting_ones_go_back(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        running, waiting = pool.submit("running", request(), {}), pool.submit("waiting", request(), {})
+        stage.workers[0].say(Progress(job="running", step=0, steps=10))
+        await anext(running)
+        stopping = asyncio.create_task(pool.stop(grace_seconds=5))
+        (ending,) = await heard(waiting)
+        assert isinstance(ending, Failed)
+        assert ending.code == "worker_lost"
+        assert pool.room() == 0
+        assert pool.devices()[0].state == "draining"
+        stage.workers[0].say(done("running"))
+        assert await heard(running) == [done("running")]
+        await stopping
+        assert stage.workers[0].killed
+
+    async def test_what_outlasts_the_grace_is_lost(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        events = pool.submit("1", request(), {})
+        stage.workers[0].say(Progress(job="1", step=0, steps=10))
+        await anext(events)
+        await pool.stop(grace_seconds=0.01)
+        (ending,) = await heard(events)
+        assert isinstance(ending, Failed)
+        assert ending.code == "worker_lost"
+
+    async def test_after_it_nothing_is_taken(self, opened: Open) -> None:
+        pool = await opened()
+        await pool.stop(grace_seconds=0)
+        text = WriteText(model="a", messages=(Message(role="user", content="x"),), max_tokens=1)
+        (ending,) = await heard(pool.submit("1", text, {}))
+        assert isinstance(ending, Failed)
+        assert ending.code == "worker_lost"
