@@ -31,7 +31,6 @@ PLAIN = [
     "web-unsent",
     "web-sending",
     "web-offline",
-    "web-online",
     "web-earlier",
     "web-more",
     "web-really-delete",
@@ -44,7 +43,6 @@ PLAIN = [
     "web-dismiss",
     "web-previous",
     "web-next",
-    "web-download",
     "web-open-picture",
     "web-new-result",
     "web-too-large",
@@ -56,12 +54,9 @@ PLAIN = [
     "web-latest",
     "web-private-mark",
     "web-failed-load",
-    "web-drop",
     "web-models",
     "web-you",
     "web-apply",
-    "web-preview",
-    "web-busy",
 ]
 
 # The page fills these in itself: each argument is handed to it as {name}.
@@ -69,7 +64,6 @@ FILLED = {
     "web-editing": ("job",),
     "web-options-found": ("count",),
     "web-picture-of": ("index", "count"),
-    "web-job": ("job",),
 }
 
 

@@ -101,6 +101,13 @@ async function sync() {
   try { await thread.sync(); } catch { feed.restart(); }
 }
 
+let refreshing = null;
+
+/** Fetches cards with fresh links, once for however many pictures failed. */
+function refreshLinks() {
+  refreshing ??= setTimeout(async () => { await sync(); refreshing = null; }, 1500);
+}
+
 const onEvent = {
   hello: sync,
   stale: sync,
@@ -124,6 +131,7 @@ function listen() {
   for (const node of document.querySelectorAll("[data-panel]")) node.addEventListener("click", () => panel.open(node.dataset.panel));
   for (const node of document.querySelectorAll("[data-close]")) node.addEventListener("click", () => node.closest("dialog").close());
   for (const node of document.querySelectorAll("[data-locale]")) node.addEventListener("click", () => speak(node.dataset.locale));
+  document.addEventListener("picture-failed", refreshLinks);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) document.title = "Atelier"; });
 }
 

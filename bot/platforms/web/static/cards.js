@@ -11,6 +11,10 @@ const shownWidth = (picture) => Math.min(Math.max(picture.width * picture.scale,
 
 export function pictureFrame(picture, { onOpen, across = null }) {
   const image = el("img", { src: picture.url, alt: picture.alt, loading: "lazy", decoding: "async" });
+  image.addEventListener("error", () => {
+    image.dataset.failed = image.src; // its link has expired, perhaps: fresh cards bring a fresh one
+    document.dispatchEvent(new Event("picture-failed"));
+  });
   const props = { type: "button", class: picture.scale > 1 ? "frame enlarged" : "frame", title: words["open-picture"], on: { click: onOpen } };
   const frame = el("button", props, image);
   frame.style.setProperty("--width", `${across ?? shownWidth(picture)}px`);
@@ -91,10 +95,21 @@ export class CardView {
     this.node.id = `job-${card.job}`;
     this.part("asked", [card.prompt, card.private], () => this.drawAsked(card));
     this.part("frames", [card.state, card.pictures.map((picture) => picture.artifact), card.preview, card.pictures.length ? "" : card.status], () => this.frames(card));
+    this.retryPictures(card);
     this.part("words", [card.text, card.state], () => this.words(card));
     this.part("progress", [card.state, card.fraction], () => this.progress(card));
     this.part("meta", [card.status, card.state, card.label], () => this.meta(card));
     this.part("buttons", [card.buttons], () => card.buttons.length ? buttonRow(card.buttons, (button) => this.handlers.onPress(button, card)) : null);
+  }
+
+  /** Pictures that did not load are tried again as soon as there is another link to them. */
+  retryPictures(card) {
+    this.parts.frames.querySelectorAll("img").forEach((image, index) => {
+      const url = card.pictures[index]?.url;
+      if (!url || !image.dataset.failed || image.dataset.failed.endsWith(url)) return;
+      delete image.dataset.failed;
+      image.src = url;
+    });
   }
 
   /** Replaces a part if what it shows has changed; keeps focus inside it. */

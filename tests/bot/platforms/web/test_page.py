@@ -166,6 +166,15 @@ async def test_hints_complete_by_keyboard(site: Site, page: Page) -> None:
     assert site.chat.invocations[-1].text == "a fox --style watercolor "
 
 
+async def tab_back_to(page: Page, selector: str) -> None:
+    """Shift+Tab until it has the focus, as a person would who cannot see how far it is."""
+    for _ in range(16):
+        await page.keyboard.press("Shift+Tab")
+        if await page.locator(selector).evaluate("(node) => node === document.activeElement"):
+            return
+    pytest.fail(f"{selector} cannot be reached by keyboard")
+
+
 async def test_everything_is_within_reach_of_the_keyboard(page: Page) -> None:
     await expect(page.locator("#prompt")).to_be_focused()
     await page.keyboard.type("a red apple")
@@ -174,15 +183,13 @@ async def test_everything_is_within_reach_of_the_keyboard(page: Page) -> None:
     await page.keyboard.press("Enter")
     await expect(page.locator(".asked")).to_contain_text("a red apple\non a table")
     await expect(page.locator(DONE)).to_be_visible()
-    for _ in range(8):  # back over Delete ... Again to the picture
-        await page.keyboard.press("Shift+Tab")
+    await tab_back_to(page, "button.frame")
     await expect(page.locator("button.frame")).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page.locator("#lightbox")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.locator("button.frame")).to_be_focused()
-    for _ in ("中", "EN", "Help"):
-        await page.keyboard.press("Shift+Tab")
+    await tab_back_to(page, "[data-panel=help]")
     await page.keyboard.press("Enter")
     await expect(page.locator("#panel-body")).to_contain_text("Say what you want.")
     await page.keyboard.press("Escape")
@@ -322,6 +329,16 @@ async def test_words_stand_out_enough(site: Site, browser: Browser, scheme: Any)
     page = await visit(browser, site, color_scheme=scheme)
     weak = [(pair, round(ratio, 2)) for pair, ratio in await page.evaluate(CONTRAST, PAIRS) if ratio < 4.5]
     assert weak == []
+
+
+async def test_a_picture_whose_link_expired_is_fetched_by_a_fresh_one(site: Site, page: Page) -> None:
+    async def expire(route: Route) -> None:
+        await route.fulfill(status=410, body="")
+        site.now += 2 * site.settings.link_seconds
+
+    await page.route("**/media/**", expire, times=1)
+    await ask(page, "a red apple")
+    await expect(page.locator(DONE)).to_have_js_property("naturalWidth", 128)
 
 
 async def test_older_turns_are_a_press_away(site: Site, page: Page) -> None:
