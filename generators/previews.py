@@ -36,19 +36,17 @@ class Previewer:
 
 
 def fit(vae: Any) -> Previewer | None:
-    """None for a VAE of another family than AutoencoderKL's, whose latents are no picture of their own."""
+    """None for a VAE of another family than AutoencoderKL's, whose latents are no picture of their own, and for
+    one that cannot encode here: previews are an extra that no model fails for."""
     if type(vae).__name__ != "AutoencoderKL":
         return None
-    with torch.inference_mode():
-        pictures = _smooth_pictures()
-        latents = torch.cat([_latents(vae, picture[None]) for picture in pictures])
-        shrunk = torch.nn.functional.adaptive_avg_pool2d(pictures, (latents.shape[-2], latents.shape[-1]))
-    known = torch.nn.functional.pad(
-        latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1]), (0, 1), value=1.0
-    )
-    colours = shrunk.permute(0, 2, 3, 1).reshape(-1, 3)
-    mapping = torch.tensor(np.linalg.lstsq(known.numpy(), colours.numpy(), rcond=None)[0])
-    return Previewer(mapping) if bool(torch.isfinite(mapping).all()) else None
+    pictures = _smooth_pictures()
+    try:
+        with torch.inference_mode():
+            latents = torch.cat([_latents(vae, picture[None]) for picture in pictures])
+    except RuntimeError:
+        return None
+    return Previewer(_mapping(latents, pictures)) if bool(torch.isfinite(latents).all()) else None
 
 
 def unpacked(pipeline: Any, latents: torch.Tensor, width: int, height: int) -> torch.Tensor:
@@ -56,6 +54,15 @@ def unpacked(pipeline: Any, latents: torch.Tensor, width: int, height: int) -> t
     if latents.dim() == 3 and "Flux" in type(pipeline).__name__ and hasattr(pipeline, "_unpack_latents"):
         return pipeline._unpack_latents(latents, height, width, pipeline.vae_scale_factor)
     return latents
+
+
+def _mapping(latents: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
+    """Least squares: latents (batch, channels, h, w) with a 1 appended -> the pictures shrunk to h x w."""
+    shrunk = torch.nn.functional.adaptive_avg_pool2d(pictures, (latents.shape[-2], latents.shape[-1]))
+    known = latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
+    known = torch.nn.functional.pad(known, (0, 1), value=1.0)
+    colours = shrunk.permute(0, 2, 3, 1).reshape(-1, 3)
+    return torch.tensor(np.linalg.lstsq(known.numpy(), colours.numpy(), rcond=None)[0])
 
 
 def _latents(vae: Any, picture: torch.Tensor) -> torch.Tensor:
