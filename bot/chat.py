@@ -137,7 +137,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to an invocation: words (a small Markdown: **bold**, `code`, - lists), cards, or both.
 
     `draft` asks the platform to open its input filled with this text (Edit), replying to `draft_origin`.
-    `file` is a document to hand over untouched (Original): an artifact's id.
+    `files` are documents to hand over untouched (Original): artifacts' ids.
     """
 
     text: str = ""
@@ -147,7 +147,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     draft: str | None = None
     draft_command: str = ""
     draft_origin: int | None = None
-    file: int | None = None
+    files: tuple[int, ...] = ()
     only_for_requester: bool = False
     gone: int | None = None  # a job whose card is to be removed
 

@@ -194,6 +194,7 @@ class Secrets(Section, frozen=True):
 
     discord_token: str = ""
     telegram_token: str = ""
+    signing_key: str = ""  # 64 hexadecimal digits; needed only where several machines serve one instance
 
     def __repr__(self) -> str:
         return "Secrets(...)"

@@ -82,7 +82,7 @@ def set_ban(session: Session, account: int, reason: str | None) -> None:
 
 def _fetch(session: Session, account: int, *, lock: bool) -> Account | None:
     statement = select(*_COLUMNS).where(AccountRow.id == account)
-    row = session.execute(statement.with_for_update() if lock else statement).one_or_none()
+    row = session.execute(statement.with_for_update(key_share=True) if lock else statement).one_or_none()
     if row is None:
         return None
     if row.merged_into is not None:

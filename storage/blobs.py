@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, PrefixStore, S3Store
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from storage.database import StorageError
 
@@ -88,8 +88,7 @@ def _s3(bucket: str, prefix: str, options: dict[str, str]) -> Any:
         settings |= {"endpoint": endpoint, "client_options": {"allow_http": endpoint.startswith("http://")}}
     if region := options.get("region"):
         settings["region"] = region
-    store = S3Store(bucket, **settings)
-    return PrefixStore(store, prefix) if prefix else store
+    return S3Store(bucket, prefix=prefix or None, **settings)
 
 
 def _sentence(doing: str, key: str, error: Exception) -> str:

@@ -41,6 +41,8 @@ BUSY_SECONDS = 10.0
 """How long a statement or a reconnection is tried before the database counts as unavailable."""
 RETRY_CODES = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "08006", "08003", "08000"})
 """PostgreSQL: serialization failure, deadlock, shutdown, starting up, too many connections, lost connection."""
+SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+"""What is read in several statements is of one moment, as it is on SQLite."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +66,7 @@ class Database(ABC):
 
     @abstractmethod
     async def read(self, function: Function[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like `run`, for functions that only read."""
+        """Like `run`, for functions that only read: all that they see is of one moment."""
 
     @abstractmethod
     async def schema(self, function: Callable[[Connection], T]) -> T:
@@ -252,10 +254,12 @@ class PostgresDatabase(Database):
 
     async def run(self, function: Function[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         work = cast("Callable[[Session], T]", lambda session: function(session, *args, **kwargs))
-        task = asyncio.ensure_future(self._persist(work))
+        task = asyncio.ensure_future(self._persist(work, {}))
         return await asyncio.shield(task)
 
-    read = run
+    async def read(self, function: Function[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        work = cast("Callable[[Session], T]", lambda session: function(session, *args, **kwargs))
+        return await self._persist(work, SNAPSHOT)
 
     async def schema(self, function: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
@@ -265,13 +269,13 @@ class PostgresDatabase(Database):
         await self.signals.close()
         await self._engine.dispose()
 
-    async def _persist(self, work: Callable[[Session], T]) -> T:
+    async def _persist(self, work: Callable[[Session], T], options: dict[str, Any]) -> T:
         """Runs until it is durable, is refused for good, or BUSY_SECONDS are over."""
         loop = asyncio.get_running_loop()
         deadline, wait = loop.time() + BUSY_SECONDS, 0.02
         while True:
             try:
-                return await self._once(work)
+                return await self._once(work, options)
             except (DBAPIError, OSError, TimeoutError) as error:
                 if not _is_passing(error):
                     raise
@@ -281,8 +285,10 @@ class PostgresDatabase(Database):
             await asyncio.sleep(wait)
             wait = min(wait * 2, 1.0)
 
-    async def _once(self, work: Callable[[Session], T]) -> T:
+    async def _once(self, work: Callable[[Session], T], options: dict[str, Any]) -> T:
         async with self._engine.connect() as connection:
+            if options:
+                await connection.execution_options(**options)
             value = await connection.run_sync(_transact, work)
             await _commit(connection)
             return value

@@ -110,7 +110,7 @@ def pick(session: Session) -> Pick | None:
 
 def lock_tiers(session: Session) -> None:
     """Two dispatchers pick one after the other."""
-    session.execute(select(TierRow.name).order_by(TierRow.name).with_for_update())
+    session.execute(select(TierRow.name).order_by(TierRow.name).with_for_update(key_share=True))
 
 
 def advance(session: Session, picked: Pick, cost_us: int) -> None:

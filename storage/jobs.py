@@ -31,6 +31,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     kind: str
     model: str
+    words: str
     request: bytes
     address: bytes
     private: bool = False
@@ -48,6 +49,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     kind: str
     model: str
+    words: str
     request: bytes
     address: bytes
     private: bool
@@ -69,7 +71,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = (
-    JobRow.id, JobRow.account_id, JobRow.tier, JobRow.kind, JobRow.model, JobRow.request, JobRow.address,
+    JobRow.id, JobRow.account_id, JobRow.tier, JobRow.kind, JobRow.model, JobRow.words, JobRow.request, JobRow.address,
     JobRow.private, JobRow.origin, JobRow.state, JobRow.attempt, JobRow.failures, JobRow.cancel_requested,
     JobRow.cost_us, JobRow.used_us, JobRow.price, JobRow.paid, JobRow.budget, JobRow.error, JobRow.created_at,
     JobRow.started_at, JobRow.finished_at, JobRow.deleted_at,
@@ -107,8 +109,7 @@ def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
     made = session.scalar(
         insert(JobRow)
         .values(
-            key=job.key, account_id=job.account, tier=job.tier, kind=job.kind, model=job.model,
-            request=job.request, address=job.address, private=job.private, origin=job.origin,
+            key=job.key, account_id=job.account, tier=job.tier, kind=job.kind, model=job.model, words=job.words, request=job.request, address=job.address, private=job.private, origin=job.origin,
             cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget, run_at=now, created_at=now,
             state="available", attempt=0, failures=0, cancel_requested=False, paid=0,
         )
@@ -130,7 +131,9 @@ def by_key(session: Session, key: str) -> Job | None:
 
 def lock(session: Session, job: int) -> Job | None:
     """Like `get`, holding the job's lock until the transaction ends."""
-    row = session.execute(select(*_COLUMNS).where(JobRow.id == job).with_for_update()).one_or_none()
+    row = session.execute(
+        select(*_COLUMNS).where(JobRow.id == job).with_for_update(key_share=True)
+    ).one_or_none()
     return _job(row) if row else None
 
 
@@ -158,6 +161,11 @@ def recent(session: Session, *, limit: int, offset: int = 0, live: bool = False)
     ]
 
 
+def alive(session: Session) -> None:
+    """Whether the database answers at all."""
+    session.execute(select(literal(1)))
+
+
 def counts(session: Session) -> dict[str, int]:
     """Jobs by state."""
     rows = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
@@ -181,15 +189,18 @@ def claim(session: Session, owner: str, *, lease_seconds: int, limit: int) -> li
     return claimed
 
 
-def renew(session: Session, owner: str, *, lease_seconds: int) -> set[tuple[int, int]]:
-    """Prolongs all leases that the owner still holds; returns their (job, attempt)."""
+def renew(session: Session, owner: str, *, lease_seconds: int) -> dict[tuple[int, int], bool]:
+    """Prolongs the leases of all that the owner still runs: (job, attempt) -> whether it is to be cancelled.
+
+    A lease that ran out but that nobody has rescued is simply good again.
+    """
     rows = session.execute(
         update(JobRow)
-        .where(JobRow.state == "running", JobRow.owner == owner, JobRow.lease_until > from_now(0))
+        .where(JobRow.state == "running", JobRow.owner == owner)
         .values(lease_until=from_now(lease_seconds))
-        .returning(JobRow.id, JobRow.attempt)
+        .returning(JobRow.id, JobRow.attempt, JobRow.cancel_requested)
     )
-    return {(job, attempt) for job, attempt in rows}
+    return {(job, attempt): cancelled for job, attempt, cancelled in rows}
 
 
 def complete(session: Session, job: Job, now: datetime, *, used_us: int, paid: int) -> None:

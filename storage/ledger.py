@@ -80,6 +80,10 @@ def grant(session: Session, account: int, grants: Iterable[Grant], now: datetime
     return given
 
 
+def was_granted(session: Session, key: str) -> bool:
+    return session.scalar(select(LotRow.id).where(LotRow.key == key)) is not None
+
+
 def hold(session: Session, account: int, job: int, amount: int, now: datetime, *, live: list[Lot]) -> None:
     """Sets `amount` aside for a job out of `live` (what `lots` gave in this transaction).
 

@@ -87,6 +87,10 @@ def timings(session: Session) -> dict[str, int]:
     return {model: unit for model, unit in session.execute(select(TimingRow.model, TimingRow.unit_us))}
 
 
+def timing(session: Session, model: str) -> int | None:
+    return session.scalar(select(TimingRow.unit_us).where(TimingRow.model == model))
+
+
 def learn(session: Session, model: str, unit_us: int) -> None:
     """Keeps what a unit takes now (the caller has averaged it)."""
     statement = insert_for(session)(TimingRow).values(model=model, unit_us=unit_us, samples=1)

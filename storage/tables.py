@@ -123,6 +123,7 @@ class JobRow(Row):
     tier: Mapped[Word]
     kind: Mapped[Word]
     model: Mapped[Key]
+    words: Mapped[str]  # the person's own
     request: Mapped[bytes] = mapped_column(LargeBinary)  # opaque here
     address: Mapped[bytes] = mapped_column(LargeBinary)  # opaque here
     private: Mapped[bool] = mapped_column(default=False)

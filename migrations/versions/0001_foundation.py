@@ -145,6 +145,7 @@ def upgrade() -> None:
         sa.Column("tier", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=64), nullable=False),
         sa.Column("model", sa.String(length=200), nullable=False),
+        sa.Column("words", sa.String(), nullable=False),
         sa.Column("request", sa.LargeBinary(), nullable=False),
         sa.Column("address", sa.LargeBinary(), nullable=False),
         sa.Column("private", sa.Boolean(), nullable=False),

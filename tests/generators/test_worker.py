@@ -101,6 +101,19 @@ async def test_pictures_and_texts_from_one_worker(pool: Pool) -> None:
     assert (device.state, device.restarts, set(device.resident)) == ("ready", 0, {"emoji", "text"})
 
 
+async def test_a_model_gives_way_when_memory_is_short(folder: Callable[..., Any]) -> None:
+    other = Model(name="other", kind="image", source=str(folder("sd15")))
+    room_for_one = 49_300_000
+    settings = PoolSettings(devices=("cpu",), memory_bytes=room_for_one, heartbeat_seconds=0.05)
+    pool = Pool(settings, {"emoji": EMOJI, "other": other})
+    await pool.start()
+    for model in ("emoji", "other", "emoji"):
+        small = request(model=model, width=64, height=64)
+        assert isinstance(await ending(pool.submit(model, small, {})), Result)
+        assert set(pool.devices()[0].resident) == {model}
+    await pool.stop(grace_seconds=0)
+
+
 async def test_a_killed_worker_costs_its_jobs_and_nothing_more(pool: Pool) -> None:
     events = pool.submit("1", forever(), {})
     await running(events)

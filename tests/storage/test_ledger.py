@@ -20,7 +20,9 @@ def account(session: Session, name: str = "ann") -> int:
     return accounts.resolve(session, Identity(platform="web", external_id=name), NOON)
 
 
-def give(session: Session, to: int, amount: int, kind: ledger.LotKind = "gift", *, days: int | None = None) -> None:
+def give(
+    session: Session, to: int, amount: int, kind: ledger.LotKind = "gift", *, days: int | None = None
+) -> None:
     expires = NOON + timedelta(days=days) if days is not None else None
     grant = Grant(key=f"{kind}:{to}:{days}", kind=kind, amount=amount, expires_at=expires)
     ledger.grant(session, to, [grant], NOON)
@@ -29,7 +31,7 @@ def give(session: Session, to: int, amount: int, kind: ledger.LotKind = "gift", 
 def job(session: Session, of: int, key: str = "k") -> int:
     flows.define_tiers(session, {"free": 1})
     new = jobs.NewJob(
-        key=key, account=of, tier="free", kind="image", model="m", request=b"{}", address=b"{}", cost_us=1, price=1
+        key=key, account=of, tier="free", kind="image", model="m", words="w", request=b"{}", address=b"{}", cost_us=1, price=1
     )  # fmt: skip
     return jobs.add(session, new, NOON, cap=9)
 
@@ -98,7 +100,9 @@ async def test_what_cannot_be_afforded_is_refused_and_nothing_is_held(database: 
     await database.run(work)
 
 
-async def test_burn_order_is_daily_reward_monthly_pack_and_the_earliest_expiry_first(database: Database) -> None:
+async def test_burn_order_is_daily_reward_monthly_pack_and_the_earliest_expiry_first(
+    database: Database,
+) -> None:
     def work(session: Session) -> list[tuple[str, int]]:
         ann = account(session)
         give(session, ann, 1, "pack", days=365)

@@ -55,7 +55,7 @@ def card_fields(card: Card, link: Link) -> Fields:
 def reply_fields(reply: Reply, link: Link) -> Fields:
     fields: Fields = msgspec.to_builtins(msgspec.structs.replace(reply, cards=()))
     fields["cards"] = [card_fields(card, link) for card in reply.cards]
-    fields["file"] = f"{link(reply.file)}?download=1" if reply.file is not None else None
+    fields["files"] = [f"{link(each)}?download=1" for each in reply.files]
     return fields
 
 

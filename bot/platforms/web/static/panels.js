@@ -30,7 +30,7 @@ export class Panel {
   }
 
   draw(reply) {
-    const elsewhere = reply.draft !== null || reply.file || reply.gone !== null;
+    const elsewhere = reply.draft !== null || reply.files.length || reply.gone !== null;
     if (elsewhere || (!reply.text && reply.cards.length)) {
       this.dialog.close();
       return this.onReply(reply);

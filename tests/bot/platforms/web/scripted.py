@@ -277,7 +277,7 @@ class ScriptedChat:
             case Action.DETAILS:
                 return Reply(text=f"**Prompt** {card.prompt}\n\n- seed `42`\n- 20 steps")
             case Action.ORIGINAL:
-                return Reply(file=card.pictures[0].artifact)
+                return Reply(files=(card.pictures[0].artifact,))
             case _:
                 return Reply(cards=(self.start(account, address, card.prompt),))
 

@@ -1,0 +1,261 @@
+"""The one place where concrete classes meet: builds an instance from its configuration and runs its roles.
+
+    chat      platforms, commands, deliverer, board
+    generate  pool, dispatcher
+
+Both in one process by default; the rescuer runs in each. SQLite is one process's: a second is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from filelock import FileLock, Timeout
+
+from bot import settings
+from bot.buttons import Buttons
+from bot.chat import Locale, Platform
+from bot.commands.context import Context
+from bot.config import Config, ConfigError
+from bot.jobs import submit
+from bot.jobs.board import Board
+from bot.jobs.cards import Cards
+from bot.jobs.deliverer import Deliverer
+from bot.jobs.dispatcher import Dispatcher
+from bot.jobs.progress import Reporter
+from bot.jobs.rescuer import Rescuer
+from bot.metrics import Monitor
+from bot.operations import Operations
+from bot.page import boot
+from bot.platforms.web.boot import Boot
+from bot.platforms.web.client import WebPlatform
+from bot.platforms.web.settings import Probes, WebSettings
+from bot.service import Service
+from bot.signing import Signer, load_key
+from generators import embedded
+from generators.pool import Pool, PoolSettings
+from storage import deliveries, flows, jobs, schema
+from storage.blobs import Blobs, open_blobs
+from storage.database import Database, connect
+
+Role = Literal["chat", "generate"]
+ROLES: tuple[Role, ...] = ("chat", "generate")
+SUGGESTIONS = 12
+SEED_BITS = 32
+
+log = structlog.get_logger(__name__)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def signer_of(config: Config) -> Signer:
+    """The instance's keys: from the environment, or from the home folder, where they are made once."""
+    if config.secrets.signing_key:
+        return Signer(bytes.fromhex(config.secrets.signing_key))
+    return Signer(load_key(settings.home(config) / "keys" / "signing.key"))
+
+
+@asynccontextmanager
+async def storage_of(config: Config, *, alone: bool = False) -> AsyncIterator[tuple[Database, Blobs]]:
+    """The instance's database, migrated, and its blobs. `alone`: no other process may hold a SQLite database.
+
+    Raises ConfigError when one does, StorageError for a URL that means nothing.
+    """
+    url = settings.database_url(config)
+    path = schema.sqlite_path(url)
+    async with AsyncExitStack() as stack:
+        if alone and path is not None:
+            stack.enter_context(_only_process(path))
+        database = connect(url, pool=config.database.pool)
+        stack.push_async_callback(database.close)
+        await schema.upgrade(database, url, backups=settings.home(config) / "backups")
+        weights = {name: plan.weight for name, plan in config.plans.items()}
+        await database.run(flows.define_tiers, weights | {submit.RELAXED: 0})
+        yield database, open_blobs(settings.blobs_url(config))
+
+
+def operations_of(config: Config, database: Database) -> Operations:
+    return Operations(database, config, signer_of(config), clock=now)
+
+
+async def run(config: Config, roles: Sequence[Role] = ROLES) -> None:
+    """Runs the roles until SIGTERM or SIGINT, then drains: what runs finishes or goes back, nothing is lost."""
+    if tuple(roles) != ROLES and schema.sqlite_path(settings.database_url(config)):
+        raise ConfigError(
+            "SQLite serves one process with all roles: for --role use postgresql:// as database.url."
+        )
+    async with storage_of(config, alone=True) as (database, blobs):
+        instance = Instance(config, roles, database, blobs)
+        await instance.run(_stop_signal())
+
+
+class Instance:
+    """All parts of one process, wired."""
+
+    def __init__(self, config: Config, roles: Sequence[Role], database: Database, blobs: Blobs) -> None:
+        self._config, self._roles, self._database, self._blobs = config, roles, database, blobs
+        self._signer = signer_of(config)
+        self._pool = Pool(pool_settings(config), config.models) if "generate" in roles else None
+        buttons = Buttons(self._signer, lifetime_seconds=config.timeouts.buttons)
+        self.board = Board(database, blobs, Cards(config, buttons), devices=self._device_count, clock=now)
+        self._rescuer = Rescuer(database, blobs, config, clock=now)
+        self._operations = operations_of(config, database)
+        self._context = Context(
+            database=database, blobs=blobs, config=config, board=self.board, buttons=buttons,
+            signer=self._signer, operations=self._operations, clock=now,
+            seed=partial(secrets.randbits, SEED_BITS), suggestions=embedded.suggestions(2026, SUGGESTIONS),
+        )  # fmt: skip
+        self.platforms = self._platforms() if "chat" in roles else []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serves until `stop` is set, then drains."""
+        await self._take_over()
+        if self._pool is not None:
+            await self._pool.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._rescuer.run(), name="rescuer")]
+                dispatcher = self._dispatch(group, tasks)
+                self._serve_chat(group, tasks)
+                group.create_task(self._drain(stop, dispatcher, tasks), name="drain")
+        finally:
+            if self._pool is not None:
+                await self._pool.stop(grace_seconds=0)
+
+    async def _take_over(self) -> None:
+        """What a process that alone owns the database knows: whoever held a lease before is gone."""
+        if schema.sqlite_path(settings.database_url(self._config)) is None:
+            return
+        lost = await self._database.run(jobs.all_lost)
+        for platform in self.platforms:
+            await self._database.run(deliveries.release_all, platform.name)
+        log.info("instance.start", jobs_to_rescue=lost)
+
+    def _dispatch(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> Dispatcher | None:
+        if self._pool is None:
+            return None
+        shared = schema.sqlite_path(settings.database_url(self._config)) is None
+        reporter = Reporter(self._database, hear=self.board.hear, shared=shared)
+        owner = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
+        dispatcher = Dispatcher(
+            self._database, self._blobs, self._pool, reporter, self._config, owner=owner, clock=now
+        )
+        tasks += [
+            group.create_task(dispatcher.run(), name="dispatcher"),
+            group.create_task(reporter.run(), name="reporter"),
+            group.create_task(_wake_when_ready(self._pool, dispatcher), name="ready"),
+        ]
+        return dispatcher
+
+    def _serve_chat(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> None:
+        for platform in self.platforms:
+            self.board.add(platform)
+            deliverer = Deliverer(self._database, platform, self.board, self._config, clock=now)
+            tasks.append(group.create_task(platform.run(), name=platform.name))
+            tasks.append(group.create_task(deliverer.run(), name=f"deliver-{platform.name}"))
+        if self.platforms:
+            tasks.append(group.create_task(self.board.run(), name="board"))
+
+    async def _drain(
+        self, stop: asyncio.Event, dispatcher: Dispatcher | None, tasks: list[asyncio.Task[None]]
+    ) -> None:
+        await stop.wait()
+        log.info("instance.draining", running=dispatcher.busy if dispatcher else 0)
+        if dispatcher is not None:
+            await dispatcher.drain(self._config.timeouts.drain)
+        for task in tasks:
+            task.cancel()
+
+    def _platforms(self) -> list[Platform]:
+        if not self._config.web.enabled:
+            return []
+        monitor = Monitor(self._database, self._rescuer, self._pool, clock=now)
+        return [
+            WebPlatform(
+                Service(self._context), self._operations, web_settings(self._config), self._signer, self._boot,
+                Probes(health=monitor.health, metrics=monitor.metrics),
+            )
+        ]  # fmt: skip
+
+    def _boot(self, locale: Locale) -> Boot:
+        return boot(self._config, self._context.suggestions, locale)
+
+    def _device_count(self) -> int:
+        return len(self._pool.devices()) if self._pool else 1
+
+
+def pool_settings(config: Config) -> PoolSettings:
+    pool = config.pool
+    return PoolSettings(
+        devices=pool.devices or "auto",
+        batch_max=pool.batch_max,
+        memory_bytes=round(pool.memory_gb * 2**30),
+        heartbeat_seconds=pool.heartbeat,
+        silent_seconds=pool.silent,
+        stall_seconds=pool.stall,
+        load_seconds=pool.load,
+        cache=str(settings.home(config) / "cache"),
+        preview_every=pool.preview_every,
+        threads=pool.threads,
+    )
+
+
+def web_settings(config: Config) -> WebSettings:
+    web = config.web
+    return WebSettings(
+        host=web.host,
+        port=web.port,
+        public_url=web.public_url,
+        hosts=web.hosts,
+        trusted_proxies=web.trusted_proxies,
+        secure_cookies=web.public_url.startswith("https://"),
+        upload_bytes_max=web.upload_bytes_max,
+        link_seconds=web.link_seconds,
+    )
+
+
+@contextmanager
+def _only_process(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ConfigError(
+            f"{path} is in use by another Atelier: stop that one, or point ATELIER_HOME at another folder."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+async def _wake_when_ready(pool: Pool, dispatcher: Dispatcher) -> None:
+    await pool.ready()
+    dispatcher.wake()
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT; a second one kills as usual."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def heard(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heard, number)
+    return stop

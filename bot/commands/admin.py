@@ -1,0 +1,112 @@
+"""`admin`: what operators may do from a chat. Who is one is in config.toml, never in the chat's own roles.
+
+admin grant WHO AMOUNT [REASON]      admin user WHO        admin ban WHO REASON
+admin plan WHO PLAN [DAYS] [REASON]  admin stats           admin unban WHO [REASON]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from bot.chat import Person, Reply, Table
+from bot.commands.context import Asking, Context
+from bot.config import Config
+from bot.jobs.refusals import Refusal
+from bot.operations import Actor
+
+NAME = "admin"
+ROLES: dict[str, frozenset[str]] = {
+    "grant": frozenset({"owner", "billing", "support"}),
+    "plan": frozenset({"owner", "billing"}),
+    "user": frozenset({"owner", "billing", "support", "moderator"}),
+    "stats": frozenset({"owner", "billing", "support", "moderator"}),
+    "ban": frozenset({"owner", "moderator"}),
+    "unban": frozenset({"owner", "moderator"}),
+}
+"""Which roles may run which command."""
+
+
+async def run(context: Context, asking: Asking) -> Reply:
+    """Answers only the requester. Raises Refusal."""
+    roles = roles_of(context.config, asking.invocation.person)
+    if not roles:
+        raise Refusal("admin-not-admin")
+    name, *words = asking.invocation.text.split() or ["help"]
+    command = COMMANDS.get(name.lower())
+    if command is None:
+        return Reply(text=asking.say("admin-usage"), only_for_requester=True)
+    if not roles & ROLES[name.lower()]:
+        raise Refusal("admin-not-allowed", command=name, roles=", ".join(sorted(ROLES[name.lower()])))
+    return Reply(text=await command(context, asking, words), only_for_requester=True)
+
+
+def roles_of(config: Config, person: Person) -> frozenset[str]:
+    who, admins = f"{person.platform}:{person.id}", config.admins
+    lists = {
+        "owner": admins.owner,
+        "billing": admins.billing,
+        "support": admins.support,
+        "moderator": admins.moderator,
+    }
+    return frozenset(role for role, people in lists.items() if who in people)
+
+
+async def _grant(context: Context, asking: Asking, words: list[str]) -> str:
+    who, amount, *reason = _at_least(words, 2)
+    given = _number(amount)
+    have = await context.operations.grant(who, given, days=None, actor=_actor(asking, reason))
+    return asking.say("admin-granted", who=who, amount=given, have=have)
+
+
+async def _plan(context: Context, asking: Asking, words: list[str]) -> str:
+    who, plan, *rest = _at_least(words, 2)
+    days = int(rest.pop(0)) if rest and rest[0].isascii() and rest[0].isdigit() and len(rest[0]) < 5 else None
+    await context.operations.plan(who, plan, days=days, actor=_actor(asking, rest))
+    return asking.say("admin-planned", who=who, plan=plan, days=days or 0)
+
+
+async def _user(context: Context, asking: Asking, words: list[str]) -> str:
+    return _drawn(await context.operations.user(_at_least(words, 1)[0]))
+
+
+async def _stats(context: Context, asking: Asking, words: list[str]) -> str:
+    return _drawn(await context.operations.stats())
+
+
+async def _ban(context: Context, asking: Asking, words: list[str]) -> str:
+    who, *reason = _at_least(words, 2)
+    await context.operations.ban(who, banned=True, actor=_actor(asking, reason))
+    return asking.say("admin-banned", who=who)
+
+
+async def _unban(context: Context, asking: Asking, words: list[str]) -> str:
+    who, *reason = _at_least(words, 1)
+    await context.operations.ban(who, banned=False, actor=_actor(asking, reason))
+    return asking.say("admin-unbanned", who=who)
+
+
+COMMANDS: dict[str, Callable[[Context, Asking, list[str]], Awaitable[str]]] = {
+    "grant": _grant, "plan": _plan, "user": _user, "stats": _stats, "ban": _ban, "unban": _unban,
+}  # fmt: skip
+
+
+def _at_least(words: list[str], count: int) -> list[str]:
+    if len(words) < count:
+        raise Refusal("admin-usage")
+    return words
+
+
+def _number(text: str) -> int:
+    digits = text.removeprefix("+").removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) == 0:
+        raise Refusal("admin-no-amount", text=text[:40])
+    return int(text)
+
+
+def _actor(asking: Asking, reason: list[str]) -> Actor:
+    person = asking.invocation.person
+    return Actor(name=f"{person.platform}:{person.id}", event=asking.key, reason=" ".join(reason)[:500])
+
+
+def _drawn(table: Table) -> str:
+    return "\n".join(f"- **{row[0]}**: {' · '.join(row[1:])}" for row in table.rows) or "—"

@@ -1,0 +1,44 @@
+"""`help`: what this is, how to ask, which models there are and what the starter model knows."""
+
+from __future__ import annotations
+
+from bot.chat import Button, Reply
+from bot.commands.context import Asking, Context
+
+NAME = "help"
+EXAMPLES = 3
+EXAMPLE_SECONDS = 30 * 86400
+
+
+async def run(context: Context, asking: Asking) -> Reply:
+    config = context.config
+    models = [
+        asking.say("help-model", name=name, title=model.title or name, licence=model.licence or "?")
+        for name, model in config.models.items()
+    ]
+    notes = [
+        note for model in config.models.values() if (note := _note(asking, model.note_en, model.note_zh))
+    ]
+    parts = [
+        asking.say("help-intro", name=config.atelier.name),
+        asking.say("help-commands"),
+        asking.say("help-options"),
+        asking.say("help-models") + "\n" + "\n".join(models),
+        *([asking.say("help-styles", styles=", ".join(config.styles))] if config.styles else []),
+        *notes,
+        asking.say("help-labels"),
+    ]
+    return Reply(text="\n\n".join(parts), buttons=examples(context))
+
+
+def examples(context: Context) -> tuple[Button, ...]:
+    """Prompts to tap."""
+    expires = int(context.clock().timestamp()) + EXAMPLE_SECONDS
+    return tuple(
+        context.buttons.ask(number, words, expires=expires)
+        for number, words in enumerate(context.suggestions[:EXAMPLES])
+    )
+
+
+def _note(asking: Asking, english: str, chinese: str) -> str:
+    return (chinese or english) if asking.locale == "zh" else english

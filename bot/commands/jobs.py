@@ -1,0 +1,20 @@
+"""`jobs`: what of mine is in line or running, and results that could not be brought to me."""
+
+from __future__ import annotations
+
+from bot.chat import Reply
+from bot.commands.context import Asking, Context
+from storage import deliveries, jobs
+
+NAME = "jobs"
+LIVE_MAX = 20
+
+
+async def run(context: Context, asking: Asking) -> Reply:
+    live = await context.database.read(jobs.of_account, asking.account, limit=LIVE_MAX, live=True)
+    missed = await context.database.read(deliveries.undelivered, asking.account)
+    late = [job for job in await context.database.read(jobs.many, missed) if job.deleted_at is None]
+    if not live and not late:
+        return Reply(text=asking.say("jobs-none"))
+    cards = await context.board.draw_all([*live, *late], asking.locale)
+    return Reply(text=asking.say("jobs-some", live=len(live), late=len(late)), cards=tuple(cards))

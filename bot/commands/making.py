@@ -1,0 +1,124 @@
+"""What `imagine`, `write` and the buttons share: from a prompt to a queued job and the reply that shows it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bot.chat import Attachment, AttachmentGone, Audience, Reply
+from bot.commands.context import Asking, Context
+from bot.commands.prompt import Prompt
+from bot.jobs import safety, submit
+from bot.jobs.refusals import Refusal
+from bot.jobs.submit import Ask
+from generators import source
+from generators.requests import Request
+from generators.source import SourceRefused
+from storage import accounts, artifacts, jobs
+from storage.accounts import Account
+from storage.artifacts import Artifact
+from storage.jobs import Job
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture to start from: its blob and its size in pixels. `upload` if the person has just sent it."""
+
+    blob: str
+    size: tuple[int, int]
+    upload: bool = False
+
+
+async def account_of(context: Context, asking: Asking) -> Account:
+    found = await context.database.read(accounts.get, asking.account)
+    if found is None:
+        raise Refusal("refused-account")
+    return found
+
+
+async def queue(
+    context: Context, asking: Asking, words: str, request: Request, *, source: Source | None = None,
+    private: bool = False, origin: int | None = None,
+) -> Reply:  # fmt: skip
+    """Submits the request; the reply shows its card and what is left. Raises Refusal."""
+    address = asking.invocation.address
+    if private:
+        address = msgspec.structs.replace(address, audience=Audience.PRIVATE)
+    network = asking.invocation.person.network
+    ask = Ask(
+        key=asking.key,
+        account=asking.account,
+        words=words,
+        request=request,
+        address=address,
+        origin=origin,
+        network=context.signer.digest("network", network) if network else "",
+        upload=source.blob if source and source.upload else "",
+    )
+    submitted = await context.database.run(submit.submit, context.config, ask, context.clock())
+    context.board.watch(submitted.job)
+    card = await context.board.card(submitted.job, asking.locale)
+    return Reply(text=asking.say("submitted-left", left=submitted.left), cards=(card,))
+
+
+def check_safe(context: Context, text: str) -> None:
+    """Raises Refusal for words that the policy does not allow."""
+    verdict = safety.check(text, context.config.safety)
+    if not verdict.allowed:
+        raise Refusal(verdict.message)
+
+
+async def source_of(context: Context, asking: Asking) -> Source | None:
+    """What the person starts from: the picture they sent, else the result that they answer. Raises Refusal."""
+    if asking.invocation.attachments:
+        return await _upload(context, asking, asking.invocation.attachments[0])
+    if asking.invocation.origin is None:
+        return None
+    job = await visible_job(context, asking, asking.invocation.origin)
+    made = await outputs(context, job)
+    pictures = [each for each in made if each.media_type.startswith("image/")]
+    return Source(blob=pictures[0].blob, size=(pictures[0].width, pictures[0].height)) if pictures else None
+
+
+async def visible_job(context: Context, asking: Asking, job_id: int, *, own: bool = False) -> Job:
+    """The job, if this person may work with it. Raises Refusal: others' private results do not exist."""
+    job = await context.database.read(jobs.get, job_id)
+    if job is None or job.deleted_at is not None:
+        raise Refusal("refused-deleted")
+    if job.account != asking.account and (own or job.private or asking.invocation.address.kind == "private"):
+        raise Refusal("refused-not-yours")
+    return job
+
+
+async def outputs(context: Context, job: Job) -> list[Artifact]:
+    return (await context.database.read(artifacts.of_jobs, [job.id]))[job.id]
+
+
+def defaulted(prompt: Prompt, defaults: Prompt) -> Prompt:
+    """The prompt, with the person's own defaults for what it leaves open."""
+    fields = {
+        name: getattr(prompt, name) or getattr(defaults, name)
+        for name in ("negative", "style", "model", "scheduler", "loras", "kind", "length", "tone", "private")
+    }
+    for name in ("steps", "guidance", "seed", "count", "strength", "temperature"):
+        own = getattr(prompt, name)
+        fields[name] = getattr(defaults, name) if own is None else own
+    if prompt.size is None and prompt.aspect is None:
+        fields |= {"size": defaults.size, "aspect": defaults.aspect}
+    return msgspec.structs.replace(prompt, **fields)
+
+
+async def _upload(context: Context, asking: Asking, attachment: Attachment) -> Source:
+    """Bounds are checked on what was promised, on what came, and on the header, before any pixel is decoded."""
+    limits = context.config.web
+    limit_mb = limits.upload_bytes_max // (1024 * 1024)
+    if attachment.size_bytes > limits.upload_bytes_max:
+        raise Refusal("refused-picture", reason="too_large_bytes", limit_mb=limit_mb)
+    try:
+        data = await attachment.read()
+        info = source.inspect(data, bytes_max=limits.upload_bytes_max, pixels_max=limits.upload_pixels_max)
+    except AttachmentGone:
+        raise Refusal("refused-attachment-gone") from None
+    except SourceRefused as refused:
+        raise Refusal("refused-picture", reason=refused.reason, limit_mb=limit_mb) from None
+    blob = f"uploads/{asking.account}/{context.signer.digest('upload', asking.key)}"
+    await context.blobs.put(blob, data)
+    return Source(blob=blob, size=(info.width, info.height), upload=True)

@@ -1,0 +1,35 @@
+"""Whether a request may become a job. Pure: facts in, a refusal or nothing out; the first reason wins."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bot.config import ModelEntry, Plan
+from bot.jobs.refusals import Refusal
+from storage.jobs import Load
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    banned_reason: str | None
+    plan_name: str
+    plan: Plan
+    model: ModelEntry
+    load: Load
+
+
+def refuse(facts: Facts) -> Refusal | None:
+    """Why not, or None. The checks that cost a person nothing to mend come last."""
+    if facts.banned_reason is not None:
+        return Refusal("refused-banned", reason=facts.banned_reason or "-")
+    if facts.model.plans and facts.plan_name not in facts.model.plans:
+        return Refusal("refused-model-plan", model=facts.model.title or facts.model.name)
+    if facts.load.recent >= facts.plan.per_minute:
+        return Refusal("refused-rate", per_minute=facts.plan.per_minute)
+    if facts.load.waiting >= facts.plan.waiting:
+        return Refusal("refused-waiting", waiting=facts.load.waiting)
+    return None
+
+
+def is_free(kinds: set[str]) -> bool:
+    """Whether a job paid from lots of these kinds is free use, which the day's budget bounds."""
+    return kinds <= {"daily", "reward"}

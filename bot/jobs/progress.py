@@ -1,0 +1,78 @@
+"""What running jobs show now, from whoever runs them to whoever shows them.
+
+In one process it is handed over directly; with `shared` a row a job carries it to other processes, written at
+most once a second. Only the newest counts: whoever is slow misses steps, never slows anyone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from storage import records
+from storage.database import Database, DatabaseUnavailable
+from storage.jobs import Job
+
+SHARE_SECONDS = 1.0
+log = structlog.get_logger(__name__)
+
+
+class Live(msgspec.Struct, kw_only=True):
+    """A running job at one moment. `text` is all of it so far."""
+
+    attempt: int
+    step: int = 0
+    steps: int = 0
+    preview: bytes = b""
+    text: str = ""
+
+
+Hear = Callable[[int, Live], None]
+
+
+class Reporter:
+    """The dispatcher's side."""
+
+    def __init__(self, database: Database, *, hear: Hear | None, shared: bool) -> None:
+        self._database, self._hear, self._shared = database, hear, shared
+        self._live: dict[int, Live] = {}
+        self._changed: set[int] = set()
+
+    def started(self, job: Job) -> None:
+        self._live[job.id] = Live(attempt=job.attempt)
+        self._tell(job.id)
+
+    def step(self, job: int, step: int, steps: int, preview: bytes) -> None:
+        live = self._live[job]
+        live.step, live.steps, live.preview = step, steps, preview or live.preview
+        self._tell(job)
+
+    def token(self, job: int, text: str) -> None:
+        self._live[job].text += text
+        self._tell(job)
+
+    def ended(self, job: int) -> None:
+        self._live.pop(job, None)
+        self._changed.discard(job)
+
+    async def run(self) -> None:
+        """Shares what changed with other processes, until cancelled."""
+        while self._shared:
+            await asyncio.sleep(SHARE_SECONDS)
+            changed, self._changed = self._changed, set()
+            try:
+                for job in changed & self._live.keys():
+                    live = self._live[job]
+                    await self._database.run(
+                        records.set_progress, job, live.attempt, msgspec.json.encode(live)
+                    )
+            except DatabaseUnavailable:
+                log.warning("progress.unshared")
+
+    def _tell(self, job: int) -> None:
+        self._changed.add(job)
+        if self._hear is not None:
+            self._hear(job, self._live[job])

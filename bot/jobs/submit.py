@@ -1,0 +1,179 @@
+"""From a request to a queued job, in one transaction: admit, price, hold, queue. Idempotent by its key.
+
+Either all of it is durable or nothing happened. A redelivered event finds the job that it made before.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from bot.chat import Address, Audience
+from bot.config import Config, ModelEntry, Plan
+from bot.jobs import admission, allowances, pricing
+from bot.jobs.refusals import Refusal
+from generators import requests
+from generators.requests import Request
+from storage import accounts, artifacts, jobs, ledger, records
+from storage.accounts import Account
+from storage.jobs import Job, NewJob
+
+RELAXED = "relaxed"
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command wants done. `network` bounds free allowances where identities are free to make."""
+
+    key: str
+    account: int
+    words: str
+    request: Request
+    address: Address
+    origin: int | None = None
+    network: str = ""
+    upload: str = ""  # the blob that the person sent along, if any
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    job: Job
+    price: int
+    left: int  # credits after this hold
+    again: bool = False  # the event had come before
+
+
+def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitted:
+    """Queues the job. Raises Refusal; then nothing has changed."""
+    account = accounts.lock(session, ask.account)
+    if account is None:
+        raise Refusal("refused-account")
+    load = jobs.load(session, account.id, ask.key, now)
+    if load.known is not None:
+        return _known(session, account, load.known, now)
+    model = config.models.get(ask.request.model)
+    if model is None:
+        raise Refusal("refused-model-gone", model=ask.request.model)
+    name, plan = plan_of(config, account, now)
+    facts = admission.Facts(
+        banned_reason=account.banned_reason, plan_name=name, plan=plan, model=model, load=load
+    )
+    if refusal := admission.refuse(facts):
+        raise refusal
+    return _queue(session, config, ask, account, model, (name, plan), now)
+
+
+def plan_of(config: Config, account: Account, now: datetime) -> tuple[str, Plan]:
+    """The plan in force. One that ended, or that the configuration no longer has, counts as `free`."""
+    over = account.plan_until is not None and account.plan_until <= now
+    name = "free" if over or account.plan not in config.plans else account.plan
+    return name, config.plans[name]
+
+
+def refresh(session: Session, config: Config, account: Account, network: str, now: datetime) -> bool:
+    """Gives the allowances that are due; False when the network has had its free ones today."""
+    _, plan = plan_of(config, account, now)
+    grants = allowances.due(account.id, plan, config.abuse, created_at=account.created_at, now=now)
+    granted = [
+        grant
+        for grant in grants
+        if grant.kind != "daily" or _network_allows(session, config, grant, network, now)
+    ]
+    ledger.grant(session, account.id, granted, now)
+    return len(granted) == len(grants)
+
+
+def _network_allows(
+    session: Session, config: Config, grant: ledger.Grant, network: str, now: datetime
+) -> bool:
+    """A cleared cookie is a new account, but its network is the same: so many accounts a day get something."""
+    if not network or ledger.was_granted(session, grant.key):
+        return True
+    until = allowances.next_day(now)
+    return any(
+        records.first_time(session, f"allowance:{network}:{now:%Y-%m-%d}:{place}", expires_at=until)
+        for place in range(config.web.allowances_per_network)
+    )
+
+
+def _known(session: Session, account: Account, job: int, now: datetime) -> Submitted:
+    found = jobs.get(session, job)
+    if found is None or found.account != account.id:
+        raise Refusal("refused-event")
+    left = sum(lot.remaining for lot in ledger.lots(session, account.id, now))
+    return Submitted(job=found, price=found.price, left=left, again=True)
+
+
+def _queue(
+    session: Session, config: Config, ask: Ask, account: Account, model: ModelEntry,
+    plan: tuple[str, Plan], now: datetime,
+) -> Submitted:  # fmt: skip
+    price = pricing.price(ask.request, model)
+    cost = pricing.cost_us(ask.request, model, records.timing(session, model.name))
+    live = _afford(session, config, ask, account, price, now)
+    kinds = {lot.kind for lot in live if lot.id in {part for part, _ in ledger.split(live, price)}}
+    tier, budget = plan[0], ""
+    if admission.is_free(kinds):
+        tier, budget = _budgeted(session, config, ask.address, plan[0], cost, now)
+    job = jobs.add(
+        session,
+        NewJob(
+            key=ask.key, account=account.id, tier=tier, kind=model.kind, model=model.name,
+            words=ask.words,
+            request=requests.encode(ask.request), address=msgspec.json.encode(ask.address),
+            private=ask.address.audience is Audience.PRIVATE, origin=ask.origin, cost_us=cost, price=price,
+            budget=budget,
+        ),
+        now,
+        cap=1 if tier == RELAXED else plan[1].running,
+    )  # fmt: skip
+    ledger.hold(session, account.id, job, price, now, live=live)
+    if ask.upload:
+        until = now + timedelta(seconds=config.retention.free)
+        artifacts.add_upload(session, account.id, ask.upload, expires_at=until)
+    queued = jobs.get(session, job)
+    assert queued is not None
+    return Submitted(job=queued, price=price, left=sum(lot.remaining for lot in live) - price)
+
+
+def _afford(
+    session: Session, config: Config, ask: Ask, account: Account, price: int, now: datetime
+) -> list[ledger.Lot]:
+    """The live lots, allowances included. Raises Refusal when they do not cover the price."""
+    live = ledger.lots(session, account.id, now)
+    network_ok = True
+    if not any(lot.kind == "daily" for lot in live):
+        network_ok = refresh(session, config, account, ask.network, now)
+        live = ledger.lots(session, account.id, now)
+    available = sum(lot.remaining for lot in live)
+    if available >= price:
+        return live
+    if not network_ok:
+        raise Refusal("refused-network")
+    hours = _hours(allowances.next_day(now) - now)
+    raise Refusal("refused-credits", price=price, available=available, hours=hours)
+
+
+def _budgeted(
+    session: Session, config: Config, address: Address, tier: str, cost_us: int, now: datetime
+) -> tuple[str, str]:
+    """(tier, budget scope) of free use. Past the day's budget it is relaxed work, or refused."""
+    day, budget = f"{now:%Y-%m-%d}", config.budget
+    place = f"place:{address.platform}:{address.place}:{day}" if address.kind == "group" else ""
+    if place and not _spend(session, place, cost_us, budget.free_per_place):
+        raise Refusal("refused-place-budget", hours=_hours(allowances.next_day(now) - now))
+    if _spend(session, f"free:{day}", cost_us, budget.free_total):
+        return tier, f"free:{day}"
+    if budget.on_exhausted == "relaxed" and _spend(session, f"{RELAXED}:{day}", cost_us, budget.free_total):
+        return RELAXED, f"{RELAXED}:{day}"
+    raise Refusal("refused-budget", hours=_hours(allowances.next_day(now) - now))
+
+
+def _spend(session: Session, scope: str, cost_us: int, limit_seconds: int) -> bool:
+    limit = limit_seconds * 1_000_000 if limit_seconds else sys.maxsize
+    return records.spend(session, scope, cost_us, limit_us=limit)
+
+
+def _hours(wait: timedelta) -> int:
+    return max(1, round(wait.total_seconds() / 3600))

@@ -1,0 +1,80 @@
+"""`/healthz` and `/metrics`: what a monitor needs, read from the database and the pool when it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import generate_latest
+from sqlalchemy.orm import Session
+
+from bot.jobs.rescuer import Rescuer
+from generators.device import DeviceStatus
+from generators.pool import Pool
+from storage import deliveries, jobs
+from storage.database import Database, DatabaseUnavailable
+
+STATES = ("available", "running", "retryable", "completed", "discarded", "cancelled")
+
+
+class Monitor:
+    def __init__(
+        self, database: Database, rescuer: Rescuer, pool: Pool | None, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._database, self._rescuer, self._pool, self._clock = database, rescuer, pool, clock
+
+    async def health(self) -> dict[str, str]:
+        """Each part: "ok" or what is wrong."""
+        parts = {"database": "ok", "ledger": "ok" if not self._rescuer.drift else "does not add up"}
+        try:
+            await self._database.read(jobs.alive)
+        except DatabaseUnavailable as error:
+            parts["database"] = str(error)
+        if self._pool is not None:
+            parts["devices"] = _device_health(self._pool.devices())
+        return parts
+
+    async def metrics(self) -> bytes:
+        """Prometheus text. Raises DatabaseUnavailable."""
+        counts, (waiting, oldest) = await self._database.read(_figures)
+        registry = CollectorRegistry()
+        states = Gauge("atelier_jobs", "Jobs by state", ["state"], registry=registry)
+        for state in STATES:
+            states.labels(state).set(counts.get(state, 0))
+        lag = (self._clock() - oldest).total_seconds() if oldest else 0.0
+        _gauge(registry, "atelier_queue_jobs", "Jobs that wait", counts.get("available", 0))
+        _gauge(registry, "atelier_deliveries_waiting", "Results on their way to people", waiting)
+        _gauge(registry, "atelier_delivery_lag_seconds", "Age of the oldest waiting result", lag)
+        _gauge(registry, "atelier_ledger_drift", "Figures that do not add up", len(self._rescuer.drift))
+        if self._pool is not None:
+            _devices(registry, self._pool.devices())
+        return generate_latest(registry)
+
+
+def _figures(session: Session) -> tuple[dict[str, int], tuple[int, datetime | None]]:
+    return jobs.counts(session), deliveries.lag(session)
+
+
+def _device_health(devices: tuple[DeviceStatus, ...]) -> str:
+    return "ok" if any(each.state in ("ready", "starting") for each in devices) else "no device is ready"
+
+
+def _gauge(registry: CollectorRegistry, name: str, what: str, value: float) -> None:
+    Gauge(name, what, registry=registry).set(value)
+
+
+def _devices(registry: CollectorRegistry, devices: tuple[DeviceStatus, ...]) -> None:
+    ready = Gauge("atelier_device_ready", "1 when the device takes jobs", ["device"], registry=registry)
+    running = Gauge("atelier_device_jobs", "Jobs on the device", ["device", "state"], registry=registry)
+    restarts = Gauge("atelier_device_restarts", "Restarts of its worker", ["device"], registry=registry)
+    resident = Gauge(
+        "atelier_model_bytes", "Memory of resident models", ["device", "model"], registry=registry
+    )
+    for each in devices:
+        ready.labels(each.device).set(each.state == "ready")
+        running.labels(each.device, "running").set(each.running)
+        running.labels(each.device, "waiting").set(each.waiting)
+        restarts.labels(each.device).set(each.restarts)
+        for model, size in each.resident.items():
+            resident.labels(each.device, model).set(size)

@@ -1,0 +1,100 @@
+# What commands say.
+
+submitted-left = { $left ->
+    [0] That was your last credit for now
+    [one] { $left } credit left
+   *[other] { $left } credits left
+}
+example-write = write a short story about a brave mushroom
+deleted = Deleted for good.
+
+jobs-none = Nothing of yours is in line or running.
+jobs-some = { $live ->
+    [0] Nothing is in line
+    [one] One job is on its way
+   *[other] { $live } jobs are on their way
+}{ $late ->
+    [0] .
+    [one] ; one result could not be brought to you and waits here.
+   *[other] ; { $late } results could not be brought to you and wait here.
+}
+
+balance-total = **{ $credits ->
+    [one] { $credits } credit
+   *[other] { $credits } credits
+}** to spend
+balance-lot = - { $origin }: { $credits }
+balance-lot-until = - { $origin }: { $credits }, good until { $until } UTC
+balance-plan = Plan **{ $plan }**: { $running } at once, { $waiting } in line, up to { $count } pictures a prompt.
+lot-daily = Daily allowance
+lot-monthly = Monthly allowance
+lot-reward = Reward
+lot-gift = Gift
+lot-pack = Pack
+
+settings-show = Your defaults: `{ $options }`
+    
+    Send options to change them, for example `--style anime --ar 16:9`, or `reset` to clear them.
+settings-reset = Your defaults are cleared.
+settings-options-only = Settings are options only, such as `--style anime`. This is not one: “{ $text }”
+
+help-intro = **{ $name }** turns your words into pictures and texts. Say what you want, and watch it being made.
+help-commands = - **imagine** words: a picture. Send a picture along, or answer one, to start from it.
+    - **write** words: a text (`--kind article|post|story|ad|lesson|free`, `--length short|medium|long`, `--tone friendly`).
+    - **jobs**: what is on its way. **balance**: your credits. **settings**: your defaults.
+help-options = Options go anywhere among the words: `--ar 16:9` or `--size 768x512`, `--steps 20`, `--cfg 7`, `--seed 42`, `--no blur, text`, `--style NAME`, `--model NAME`, `-n 2`, `--private`.
+help-models = Models here:
+help-model = - `{ $name }`: { $title } ({ $licence })
+help-styles = Styles: { $styles }
+help-labels = Everything made here is labelled as AI-made, in words and inside the file.
+
+banner-starter = This page runs on a **small starter model** that draws { $count } emoji-like things, such as { $examples }. It does not know the rest of the world; your operator can add larger models.
+
+details-prompt = **Prompt:** { $prompt }
+details-model = **Model:** { $model }
+details-picture = **Settings:** { $width } × { $height }, { $steps } steps, guidance { $guidance }, seed { $seed }
+details-strength = **Strength:** { $strength }
+details-negative = **Without:** { $negative }
+details-text = **Settings:** up to { $tokens } tokens, temperature { $temperature }
+details-receipt = **Receipt:** job #{ $job }, { $paid } of { $price } credits charged, { $seconds } s on the device
+
+refused-upscale = { $width } × { $height } is more than this model or your plan allows, so it can't be enlarged further.
+
+admin-usage = - `admin grant WHO AMOUNT [REASON]`: give credits, or take them with a minus
+    - `admin plan WHO PLAN [DAYS] [REASON]`: put someone on a plan
+    - `admin user WHO`: look someone up (`discord:123`, `web:…` or `#12`)
+    - `admin stats`: the instance in figures
+    - `admin ban WHO REASON`, `admin unban WHO [REASON]`
+admin-not-admin = This is for the admins named in config.toml.
+admin-not-allowed = `{ $command }` needs one of these roles: { $roles }.
+admin-no-account = There is no account “{ $who }”. Name it as #12, or as platform:id, for example discord:123.
+admin-no-plan = There is no plan “{ $plan }”. There are: { $plans }.
+admin-no-amount = “{ $text }” is not a number of credits. Use a whole number that is not 0.
+admin-granted = { $who }: { $amount } credits; there are { $have } to spend now.
+admin-planned = { $who } is on { $plan }{ $days ->
+    [0] {" "}until changed.
+    [one] {" "}for one day.
+   *[other] {" "}for { $days } days.
+}
+admin-banned = { $who } is banned and sees the reason.
+admin-unbanned = { $who } may use the bot again.
+
+hint-imagine = a picture from words
+hint-write = a text from words
+hint-jobs = what is on its way
+hint-balance = your credits
+hint-settings = your defaults
+hint-help = how to ask, models, styles
+hint-ar = shape, such as 16:9
+hint-size = exact size, such as 768x512
+hint-steps = how many steps: more is slower and finer
+hint-cfg = how closely to follow the words
+hint-seed = the same number makes the same picture
+hint-no = what to leave out
+hint-style = a style preset
+hint-model = another model
+hint-count = how many pictures
+hint-private = only you see it
+hint-kind = article, post, story, ad, lesson or free
+hint-length = short, medium, long or a number of words
+hint-tone = how it should sound

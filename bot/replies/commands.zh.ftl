@@ -1,0 +1,93 @@
+# 命令的文字。
+
+submitted-left = { $left ->
+    [0] 这是你目前最后的积分
+   *[other] 还剩 { $left } 积分
+}
+example-write = 写一个关于勇敢蘑菇的小故事
+deleted = 已永久删除。
+
+jobs-none = 你没有正在排队或运行的任务。
+jobs-some = { $live ->
+    [0] 没有排队的任务
+   *[other] 有 { $live } 个任务正在进行
+}{ $late ->
+    [0] 。
+   *[other] ；有 { $late } 个结果没能送达，在这里等你。
+}
+
+balance-total = 可用 **{ $credits } 积分**
+balance-lot = - { $origin }：{ $credits }
+balance-lot-until = - { $origin }：{ $credits }，有效期至 { $until } UTC
+balance-plan = 套餐 **{ $plan }**：同时运行 { $running } 个，排队 { $waiting } 个，每个提示词最多 { $count } 张图。
+lot-daily = 每日额度
+lot-monthly = 每月额度
+lot-reward = 奖励
+lot-gift = 赠送
+lot-pack = 积分包
+
+settings-show = 你的默认选项：`{ $options }`
+    
+    发送选项即可修改，例如 `--style anime --ar 16:9`；发送 `reset` 清除。
+settings-reset = 已清除你的默认选项。
+settings-options-only = 设置只接受选项，例如 `--style anime`。这不是选项：“{ $text }”
+
+help-intro = **{ $name }** 把你的文字变成图片和文章。说出你想要的，看着它生成。
+help-commands = - **imagine** 文字：生成图片。附上一张图片，或回复一张图片，即可以它为起点。
+    - **write** 文字：生成文章（`--kind article|post|story|ad|lesson|free`、`--length short|medium|long`、`--tone friendly`）。
+    - **jobs**：进行中的任务。**balance**：你的积分。**settings**：你的默认选项。
+help-options = 选项可放在任意位置：`--ar 16:9` 或 `--size 768x512`、`--steps 20`、`--cfg 7`、`--seed 42`、`--no 模糊, 文字`、`--style 名称`、`--model 名称`、`-n 2`、`--private`。
+help-models = 这里的模型：
+help-model = - `{ $name }`：{ $title }（{ $licence }）
+help-styles = 风格：{ $styles }
+help-labels = 这里生成的一切都标明由 AI 制作，文字和文件中都有标注。
+
+banner-starter = 本页使用一个**小型入门模型**，会画 { $count } 种表情符号风格的东西，例如 { $examples }。它不认识其他事物；管理员可以添加更大的模型。
+
+details-prompt = **提示词：** { $prompt }
+details-model = **模型：** { $model }
+details-picture = **参数：** { $width } × { $height }，{ $steps } 步，引导 { $guidance }，种子 { $seed }
+details-strength = **强度：** { $strength }
+details-negative = **排除：** { $negative }
+details-text = **参数：** 最多 { $tokens } 个词元，温度 { $temperature }
+details-receipt = **收据：** 任务 #{ $job }，扣除 { $paid } / { $price } 积分，设备用时 { $seconds } 秒
+
+refused-upscale = { $width } × { $height } 超出此模型或你的套餐的上限，无法再放大。
+
+admin-usage = - `admin grant 对象 数量 [原因]`：赠送积分，负数为收回
+    - `admin plan 对象 套餐 [天数] [原因]`：设置套餐
+    - `admin user 对象`：查询（`discord:123`、`web:…` 或 `#12`）
+    - `admin stats`：总体数据
+    - `admin ban 对象 原因`、`admin unban 对象 [原因]`
+admin-not-admin = 此命令仅限 config.toml 中列出的管理员。
+admin-not-allowed = `{ $command }` 需要以下角色之一：{ $roles }。
+admin-no-account = 没有账户“{ $who }”。请用 #12 或 平台:编号 指定，例如 discord:123。
+admin-no-plan = 没有套餐“{ $plan }”。可用的有：{ $plans }。
+admin-no-amount = “{ $text }”不是有效的积分数。请用非 0 整数。
+admin-granted = { $who }：{ $amount } 积分；现在可用 { $have }。
+admin-planned = { $who } 的套餐已设为 { $plan }{ $days ->
+    [0] ，直到更改。
+   *[other] ，为期 { $days } 天。
+}
+admin-banned = { $who } 已被封禁，并会看到原因。
+admin-unbanned = { $who } 已可再次使用。
+
+hint-imagine = 用文字生成图片
+hint-write = 用文字生成文章
+hint-jobs = 进行中的任务
+hint-balance = 你的积分
+hint-settings = 你的默认选项
+hint-help = 用法、模型、风格
+hint-ar = 比例，例如 16:9
+hint-size = 精确尺寸，例如 768x512
+hint-steps = 步数：越多越慢也越精细
+hint-cfg = 贴合文字的程度
+hint-seed = 相同数字生成相同图片
+hint-no = 要排除的内容
+hint-style = 风格预设
+hint-model = 其他模型
+hint-count = 图片数量
+hint-private = 仅你可见
+hint-kind = article、post、story、ad、lesson 或 free
+hint-length = short、medium、long 或字数
+hint-tone = 语气
