@@ -31,10 +31,11 @@ class Inbox:
         with self._filled:
             for running in self._running:
                 running.cancelled |= running.id == job
-            for waiting in [entry for entry in self._jobs() if entry.id == job]:
-                self._entries.remove(waiting)
-                waiting.cancelled = True
-                waiting.drop_if_cancelled()
+            unwanted = [entry for entry in self._jobs() if entry.id == job]
+            self._remove(unwanted)
+        for waiting in unwanted:  # sent outside: the channel's lock and this one are never held together
+            waiting.cancelled = True
+            waiting.drop_if_cancelled()
 
     def next(self) -> Entry:
         """The oldest entry, waiting for one. A Load or Unload is taken out; a job stays until `take`, so that it

@@ -51,11 +51,11 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._stream = connection.makefile("rb")
-        self._sending = threading.Lock()
+        self.turn = threading.RLock()  # held while a message is made, its facts are not overtaken
 
     def send(self, message: FromWorker) -> None:
         raw = frames.frame(message)
-        with self._sending:
+        with self.turn:
             try:
                 self._connection.sendall(raw)
             except OSError:
@@ -90,16 +90,18 @@ class Worker:
         """The heartbeat's thread."""
         while True:
             running, waiting = self.inbox.counts()
-            self._channel.send(
-                Heartbeat(
-                    stalled_seconds=self.host.pulse.stalled_seconds(),
-                    running=running,
-                    waiting=waiting,
-                    loading=self.host.pulse.loading,
-                    resident=self._residency.sizes() if self._residency else {},
-                )
-            )
+            with self._channel.turn:
+                self._channel.send(self._heartbeat(running, waiting))
             time.sleep(self._settings.heartbeat_seconds)
+
+    def _heartbeat(self, running: int, waiting: int) -> Heartbeat:
+        return Heartbeat(
+            stalled_seconds=self.host.pulse.stalled_seconds(),
+            running=running,
+            waiting=waiting,
+            loading=self.host.pulse.loading,
+            resident=self._residency.sizes() if self._residency else {},
+        )
 
     def run(self) -> NoReturn:
         """The main thread. Torch is imported here, when the heartbeat already runs."""
