@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -69,7 +69,7 @@ def signer_of(config: Config) -> Signer:
 
 
 @asynccontextmanager
-async def storage_of(config: Config, *, alone: bool = False) -> AsyncIterator[tuple[Database, Blobs]]:
+async def storage_of(config: Config, *, alone: bool = False) -> AsyncGenerator[tuple[Database, Blobs]]:
     """The instance's database, migrated, and its blobs. `alone`: no other process may hold a SQLite database.
 
     Raises ConfigError when one does, StorageError for a URL that means nothing.
@@ -228,7 +228,7 @@ def web_settings(config: Config) -> WebSettings:
 
 
 @contextmanager
-def _only_process(path: Path) -> Iterator[None]:
+def _only_process(path: Path) -> Generator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock", timeout=0)
     try:

@@ -7,13 +7,12 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
-from sqlalchemy.orm import Session
 
 from bot.jobs.rescuer import Rescuer
 from generators.device import DeviceStatus
 from generators.pool import Pool
 from storage import deliveries, jobs
-from storage.database import Database, DatabaseUnavailable
+from storage.database import Database, DatabaseUnavailable, Session
 
 STATES = ("available", "running", "retryable", "completed", "discarded", "cancelled")
 

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy.orm import Session
 
 from bot.chat import Desk, Table
 from bot.config import Config
@@ -19,7 +18,7 @@ from bot.jobs.refusals import Refusal
 from bot.signing import Signer
 from storage import accounts, deliveries, jobs, ledger, overview, records
 from storage.accounts import Account, Identity
-from storage.database import Database
+from storage.database import Database, Session
 from storage.ledger import Grant
 
 PAGE_ROWS = 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, insert, or_, select, update
@@ -53,7 +54,7 @@ def add(session: Session, job: int, made: list[NewArtifact], now: datetime, *, e
 def get(session: Session, artifact: int) -> Artifact | None:
     """None for one that was deleted or collected."""
     row = session.execute(select(*_COLUMNS).where(ArtifactRow.id == artifact, _kept())).one_or_none()
-    return Artifact(**dict(zip(_FIELDS, row, strict=True))) if row else None
+    return _artifact(row) if row else None
 
 
 def of_jobs(session: Session, jobs: list[int]) -> dict[int, list[Artifact]]:
@@ -61,7 +62,7 @@ def of_jobs(session: Session, jobs: list[int]) -> dict[int, list[Artifact]]:
     found: dict[int, list[Artifact]] = {job: [] for job in jobs}
     statement = select(*_COLUMNS).where(ArtifactRow.job_id.in_(jobs), _kept())
     for row in session.execute(statement.order_by(ArtifactRow.job_id, ArtifactRow.ordinal)):
-        artifact = Artifact(**dict(zip(_FIELDS, row, strict=True)))
+        artifact = _artifact(row)
         found[artifact.job].append(artifact)
     return found
 
@@ -109,6 +110,10 @@ def expired_uploads(session: Session, now: datetime, *, limit: int = 200) -> lis
 def forget_uploads(session: Session, blobs: list[str]) -> None:
     for row in session.scalars(select(UploadRow).where(UploadRow.blob.in_(blobs))):
         session.delete(row)
+
+
+def _artifact(row: Any) -> Artifact:
+    return Artifact(**dict(zip(_FIELDS, row, strict=True)))
 
 
 def _kept() -> ColumnElement[bool]:

@@ -59,7 +59,8 @@ class Blobs:
     async def older_than(self, moment: datetime) -> AsyncIterator[list[str]]:
         """All keys last written before `moment`, some hundreds at a time."""
         try:
-            async for batch in obstore.list(self._store, chunk_size=500):
+            listing: Any = obstore.list(self._store, chunk_size=500)  # pyright: ignore[reportUnknownMemberType]
+            async for batch in listing:
                 yield [entry["path"] for entry in batch if entry["last_modified"] < moment]
         except (BaseError, OSError) as error:
             raise BlobsUnavailable(_sentence("list", "", error)) from error

@@ -31,6 +31,8 @@ from sqlalchemy.pool import StaticPool
 
 from storage.signals import Signals
 
+__all__ = ["Database", "DatabaseUnavailable", "Session", "StorageError", "connect"]
+
 P = ParamSpec("P")
 T = TypeVar("T")
 Function = Callable[Concatenate[Session, P], T]
@@ -253,12 +255,16 @@ class PostgresDatabase(Database):
         )
 
     async def run(self, function: Function[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        work = cast("Callable[[Session], T]", lambda session: function(session, *args, **kwargs))
+        def work(session: Session) -> T:
+            return function(session, *args, **kwargs)
+
         task = asyncio.ensure_future(self._persist(work, {}))
         return await asyncio.shield(task)
 
     async def read(self, function: Function[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        work = cast("Callable[[Session], T]", lambda session: function(session, *args, **kwargs))
+        def work(session: Session) -> T:
+            return function(session, *args, **kwargs)
+
         return await self._persist(work, SNAPSHOT)
 
     async def schema(self, function: Callable[[Connection], T]) -> T:

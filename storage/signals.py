@@ -11,7 +11,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import asyncpg
 import structlog
@@ -63,9 +64,10 @@ class Signals:
 
     async def _listen_once(self, url: str) -> None:
         closed = asyncio.Event()
-        connection: Any = await asyncpg.connect(url, timeout=10)
+        connect = cast("Any", asyncpg).connect
+        connection: Any = await connect(url, timeout=10)
         try:
-            connection.add_termination_listener(lambda _: closed.set())
+            connection.add_termination_listener(partial(_set, closed))
             for channel in CHANNELS:
                 await connection.add_listener(channel, self._heard)
             for channel in CHANNELS:
@@ -77,6 +79,10 @@ class Signals:
 
     def _heard(self, _connection: object, _pid: int, channel: str, payload: str) -> None:
         self.publish(channel, payload)
+
+
+def _set(event: asyncio.Event, _connection: object) -> None:
+    event.set()
 
 
 class Wake:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
 from bot.chat import Reply
 from bot.commands.context import Asking, Context
 from bot.jobs import submit
 from bot.jobs.refusals import Refusal
 from storage import accounts, ledger
+from storage.database import Session
 from storage.ledger import Lot
 
 NAME = "balance"

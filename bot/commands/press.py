@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy.orm import Session
 
 from bot.chat import Action, Reply
 from bot.commands import imagine, making
@@ -18,6 +18,7 @@ from bot.jobs.refusals import Refusal
 from generators import requests
 from generators.requests import ImageToImage, Request, TextToImage, WriteText
 from storage import artifacts, jobs
+from storage.database import Session
 from storage.jobs import Job
 
 NAME = "press"
@@ -130,8 +131,10 @@ async def _picture(context: Context, job: Job) -> tuple[TextToImage, Source]:
 
 
 def _from(request: TextToImage, source: Source, *, strength: float, seed: int) -> ImageToImage:
-    fields = {name: getattr(request, name) for name in TextToImage.__struct_fields__}
-    return ImageToImage(**(fields | {"source": source.blob, "strength": strength, "seed": seed}))
+    """The same wishes, starting from a picture."""
+    fields: dict[str, Any] = {name: getattr(request, name) for name in TextToImage.__struct_fields__}
+    fields.update(source=source.blob, strength=strength, seed=seed)
+    return ImageToImage(**fields)
 
 
 def _title(context: Context, job: Job) -> str:

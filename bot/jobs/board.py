@@ -13,7 +13,6 @@ from datetime import datetime
 
 import msgspec
 import structlog
-from sqlalchemy.orm import Session
 
 from bot.chat import Address, Card, Locale, Platform
 from bot.jobs import forecast
@@ -23,7 +22,7 @@ from bot.jobs.forecast import Place, Waiting
 from bot.jobs.progress import Live
 from storage import artifacts, flows, jobs, records
 from storage.blobs import Blobs
-from storage.database import Database, DatabaseUnavailable
+from storage.database import Database, DatabaseUnavailable, Session
 from storage.jobs import Job
 
 DRAW_SECONDS = 0.25  # between two drawings of the board

@@ -10,7 +10,7 @@ taken away (its lease ran out while the database was gone) is stopped here and i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol, assert_never
@@ -38,18 +38,13 @@ log = structlog.get_logger(__name__)
 Terminal = Result | Failed | Cancelled
 
 
-class Events(Protocol):
-    def __aiter__(self) -> Events: ...
-    async def __anext__(self) -> Event: ...
-
-
 class Engine(Protocol):
     """What of `generators.pool.Pool` is used here."""
 
     def room(self) -> int: ...
     def submit(
-        self, job: str, request: Request, inputs: dict[str, bytes], *, alone: bool = False
-    ) -> Events: ...
+        self, job: str, request: Request, inputs: Mapping[str, bytes], *, alone: bool = False
+    ) -> AsyncIterator[Event]: ...
     def cancel(self, job: str) -> None: ...
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy.orm import Session
 
 from bot.chat import Address
 from bot.config import Config
@@ -18,6 +17,7 @@ from bot.jobs.refusals import Refusal
 from bot.jobs.submit import RELAXED
 from storage import artifacts, deliveries, jobs, ledger, records
 from storage.artifacts import NewArtifact
+from storage.database import Session
 from storage.jobs import Job
 
 CRASHES_MAX = 50

@@ -10,14 +10,13 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy.orm import Session
 
 from bot.config import Config
 from bot.jobs import ending
 from bot.jobs.submit import RELAXED
 from storage import artifacts, jobs, ledger, records
 from storage.blobs import Blobs, BlobsUnavailable
-from storage.database import Database, DatabaseUnavailable
+from storage.database import Database, DatabaseUnavailable, Session
 from storage.ledger import Drift
 
 ROUND_SECONDS = 1.0

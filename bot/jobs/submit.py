@@ -9,7 +9,6 @@ import sys
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy.orm import Session
 
 from bot.chat import Address, Audience
 from bot.config import Config, ModelEntry, Plan
@@ -19,6 +18,7 @@ from generators import requests
 from generators.requests import Request
 from storage import accounts, artifacts, jobs, ledger, records
 from storage.accounts import Account
+from storage.database import Session
 from storage.jobs import Job, NewJob
 
 RELAXED = "relaxed"

@@ -44,7 +44,7 @@ def say(locale: Locale, message: str, /, **values: str | int | float) -> str:
     text, errors = found.format_pattern(pattern, values)
     if errors:
         raise ValueError(f"{message}: {errors[0]}")
-    return text
+    return str(text)
 
 
 __all__ = ["LOCALES", "bundle", "message_ids", "say"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from storage.database import Session
 
 from storage import accounts, flows, jobs, ledger
 from storage.accounts import Identity

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.orm import Session
+from storage.database import Session
 
 from bot.chat import TryLater, Undeliverable
 from bot.jobs import ending
