@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
 
-from bot import bootstrap, settings
+from bot import bootstrap
 from bot.bootstrap import ROLES, Role
+from bot.cli import people
+from bot.cli.console import ConfigPath, address, load
 from bot.config import Config, ConfigError
 from bot.jobs.refusals import Refusal
 from storage.database import StorageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-ConfigPath = Annotated[Path | None, typer.Option("--config", help="config.toml to read")]
 
 
 @app.callback()
@@ -43,17 +42,14 @@ def run(
     asyncio.run(bootstrap.run(loaded, tuple(each for each in ROLES if each in chosen)))
 
 
-def load(path: Path | None = None) -> Config:
-    return settings.load(path, os.environ)
+app.command(context_settings={"ignore_unknown_options": True})(people.grant)  # a minus is no option
+for command in (people.plan, people.ban, people.unban, people.user, people.stats, people.jobs, people.admin):
+    app.command()(command)
 
 
 def _greet(config: Config) -> None:
     if config.web.enabled:
-        host = "127.0.0.1" if config.web.host in ("0.0.0.0", "::") else config.web.host  # noqa: S104
-        print(
-            f"{config.atelier.name} opens at {config.web.public_url or f'http://{host}:{config.web.port}/'}",
-            flush=True,
-        )
+        print(f"{config.atelier.name} opens at {address(config)}", flush=True)
 
 
 def main() -> None:
