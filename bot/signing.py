@@ -34,7 +34,7 @@ class Signer:
         """The payload, or None for a token that is forged, of another purpose, or past its time."""
         payload, _, rest = token.rpartition(".")[0].rpartition(".")
         mac = token.rpartition(".")[2]
-        if not hmac.compare_digest(mac.encode(), self._mac(purpose, payload, rest).encode()):
+        if not hmac.compare_digest(_bytes(mac), self._mac(purpose, payload, rest).encode()):
             return None
         return None if rest and int(rest, 36) <= now else payload
 
@@ -44,7 +44,7 @@ class Signer:
 
     def _mac(self, purpose: str, payload: str, until: str) -> str:
         subkey = hmac.digest(self._key, purpose.encode(), hashlib.sha256)
-        mac = hmac.digest(subkey, f"{payload}.{until}".encode(), hashlib.sha256)
+        mac = hmac.digest(subkey, _bytes(f"{payload}.{until}"), hashlib.sha256)
         return base64.urlsafe_b64encode(mac[:_MAC_BYTES]).decode()
 
 
@@ -66,6 +66,10 @@ def load_key(path: Path) -> bytes:
     finally:
         fresh.unlink()
     return bytes.fromhex(path.read_text().strip())
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # a hostile token may hold lone surrogates
 
 
 def _base36(number: int) -> str:

@@ -111,8 +111,8 @@ def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
         .values(
             key=job.key, account_id=job.account, tier=job.tier, kind=job.kind, model=job.model,
             words=job.words, request=job.request, address=job.address, private=job.private,
-            origin=job.origin, cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget, run_at=now, created_at=now,
-            state="available", attempt=0, failures=0, cancel_requested=False, paid=0,
+            origin=job.origin, cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget,
+            run_at=now, created_at=now, state="available", attempt=0, failures=0, cancel_requested=False, paid=0,
         )
         .returning(JobRow.id)
     )  # fmt: skip

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from filelock import FileLock
+from filelock import AsyncFileLock
 from sqlalchemy import Connection, make_url, text
 
 import migrations
@@ -29,7 +29,7 @@ async def upgrade(database: Database, url: str, *, backups: Path) -> bool:
     path = sqlite_path(url)
     if path is None:
         return await database.schema(_upgrade_locked)
-    with FileLock(f"{path}.migrating", timeout=60):
+    async with AsyncFileLock(f"{path}.migrating", timeout=60):
         pending = await database.schema(_pending)
         if pending and await database.schema(_is_old):
             target = backups / f"before-migration-{datetime.now(UTC):%Y%m%d-%H%M%S}.db"

@@ -17,11 +17,11 @@ MODULE_LINES_MAX = 500
 
 def functions(path: Path) -> list[tuple[int, str]]:
     """(lines, name) of each function, its docstring left out."""
-    found: list[tuple[int, str]] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            found.append((length(node), f"{path}:{node.lineno} {node.name}"))
-    return found
+    return [
+        (length(node), f"{path}:{node.lineno} {node.name}")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
 
 
 def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -42,9 +42,8 @@ def main() -> int:
     found = [each for path in paths for each in functions(path)]
     lines = [size for size, _ in found]
     print(f"{len(modules)} modules, {sum(size for size, _ in modules)} lines, longest {max(modules)}")
-    print(
-        f"{len(found)} functions: median {median(lines):.0f}, p90 {quantiles(lines, n=10)[-1]:.0f}, longest {max(found)}"
-    )
+    middle, most = median(lines), quantiles(lines, n=10)[-1]
+    print(f"{len(found)} functions: median {middle:.0f}, p90 {most:.0f}, longest {max(found)}")
     too_long = [each for each in found if each[0] > FUNCTION_LINES_MAX]
     too_long += [each for each in modules if each[0] > MODULE_LINES_MAX]
     for size, where in too_long:

@@ -7,11 +7,10 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy.exc import IntegrityError
-from storage.database import Session
 
 from storage import accounts, flows, jobs, ledger
 from storage.accounts import Identity
-from storage.database import Database
+from storage.database import Database, Session
 from storage.ledger import Grant, Insufficient
 from tests.conftest import NOON
 
@@ -31,7 +30,8 @@ def give(
 def job(session: Session, of: int, key: str = "k") -> int:
     flows.define_tiers(session, {"free": 1})
     new = jobs.NewJob(
-        key=key, account=of, tier="free", kind="image", model="m", words="w", request=b"{}", address=b"{}", cost_us=1, price=1
+        key=key, account=of, tier="free", kind="image", model="m", words="w",
+        request=b"{}", address=b"{}", cost_us=1, price=1,
     )  # fmt: skip
     return jobs.add(session, new, NOON, cap=9)
 

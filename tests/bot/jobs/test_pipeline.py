@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from storage.database import Session
 
 from bot.chat import TryLater, Undeliverable
 from bot.jobs import ending
 from bot.jobs.refusals import Refusal
 from storage import accounts, artifacts, deliveries, jobs, ledger, records
+from storage.database import Session
 from storage.ledger import Grant
 from tests.bot.jobs.world import World, apple, fails, hangs, now, words, world
 

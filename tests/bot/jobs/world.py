@@ -143,7 +143,7 @@ def fails(code: Any) -> Callable[[str, Request], list[Event | None]]:
 
 
 def words(job: str, request: Request) -> list[Event | None]:
-    made = Artifact(media_type="text/plain", data="Hello you".encode())
+    made = Artifact(media_type="text/plain", data=b"Hello you")
     return [Accepted(job=job), Token(job=job, text="Hello"), Token(job=job, text=" you"),
             Result(job=job, artifacts=(made,), device_seconds=0.2)]  # fmt: skip
 

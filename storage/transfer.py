@@ -1,0 +1,296 @@
+"""All rows of a database as one stream: out of any of our databases into any other, in one transaction.
+
+A stream is a file of frames, each a length and one `Batch` in MessagePack, tables in the order in which they
+refer to each other. Reading is one snapshot, keyset by keyset, so that memory does not grow with history.
+
+    StorageError
+    └── TransferError    nothing was changed in the target
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    Connection,
+    DateTime,
+    MetaData,
+    Table,
+    event,
+    func,
+    insert,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import Session
+
+import migrations
+from storage import ledger, schema
+from storage.database import StorageError
+from storage.tables import ArtifactRow, Row, UploadRow
+from storage.types import Utc
+
+BATCH_ROWS = 100
+FRAME_BYTES_MAX = 256 * 1024 * 1024
+HOUSEKEEPING = frozenset({"tiers", "alembic_version"})
+"""Tables that a fresh instance already fills by itself."""
+
+_LENGTH = struct.Struct(">I")
+
+
+class TransferError(StorageError):
+    """The rows cannot be brought over; the text is a sentence, and the target is as it was."""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Some rows of one table."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+
+
+# --- out --------------------------------------------------------------------------------------------------
+
+
+def dump(session: Session, path: Path) -> dict[str, int]:
+    """Writes all rows to a file; returns how many each table has."""
+    with path.open("wb") as file:
+        return {table.name: _dump_table(session, table, file) for table in Row.metadata.sorted_tables}
+
+
+def kept_blobs(session: Session) -> Iterator[str]:
+    """Every blob that somebody may still see, some hundreds in memory at a time."""
+    kept = ArtifactRow.collected_at.is_(None) & ArtifactRow.deleted_at.is_(None)
+    yield from _keys(session, select(ArtifactRow.blob).where(kept), ArtifactRow.blob)
+    yield from _keys(session, select(UploadRow.blob), UploadRow.blob)
+
+
+def list_blobs(session: Session, path: Path) -> None:
+    """Writes the keys of all kept blobs to a file, one a line: a snapshot to read at leisure."""
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(f"{key}\n" for key in kept_blobs(session))
+
+
+def batches(path: Path) -> Iterator[Batch]:
+    """The stream in a file. Raises TransferError for what is none."""
+    with path.open("rb") as file:
+        while start := file.read(_LENGTH.size):
+            yield _frame(file, start)
+
+
+def _dump_table(session: Session, table: Table, file: BinaryIO) -> int:
+    columns, key = tuple(column.name for column in table.columns), list(table.primary_key.columns)
+    statement, count = select(table).order_by(*key).limit(BATCH_ROWS), 0
+    rows = session.execute(statement).all()
+    while rows:
+        count += len(rows)
+        _write(file, Batch(table=table.name, columns=columns, rows=[list(row) for row in rows]))
+        last = [rows[-1]._mapping[column] for column in key]
+        rows = session.execute(statement.where(tuple_(*key) > tuple_(*last))).all()
+    return count
+
+
+def _keys(session: Session, statement: Any, column: Any) -> Iterator[str]:
+    page: list[str] = list(session.scalars(statement.order_by(column).limit(500)))
+    while page:
+        yield from page
+        page = list(session.scalars(statement.where(column > page[-1]).order_by(column).limit(500)))
+
+
+def _write(file: BinaryIO, batch: Batch) -> None:
+    frame = msgspec.msgpack.encode(batch)
+    if len(frame) <= FRAME_BYTES_MAX:
+        file.write(_LENGTH.pack(len(frame)) + frame)
+        return
+    half = len(batch.rows) // 2
+    if half == 0:
+        raise TransferError(f"A row of {batch.table} is larger than {FRAME_BYTES_MAX} bytes.")
+    for rows in (batch.rows[:half], batch.rows[half:]):
+        _write(file, msgspec.structs.replace(batch, rows=rows))
+
+
+def _frame(file: BinaryIO, start: bytes) -> Batch:
+    length = _LENGTH.unpack(start)[0] if len(start) == _LENGTH.size else FRAME_BYTES_MAX + 1
+    raw = file.read(length) if length <= FRAME_BYTES_MAX else b""
+    try:
+        if len(raw) != length:
+            raise ValueError
+        return msgspec.msgpack.decode(raw, type=Batch)
+    except ValueError as error:  # msgspec's own errors are ValueErrors
+        raise TransferError("The rows are damaged or cut off: take another copy.") from error
+
+
+# --- in ---------------------------------------------------------------------------------------------------
+
+
+def replace_all(connection: Connection, path: Path, revision: str) -> dict[str, int]:
+    """Drops our tables, makes them as `revision` had them, loads the stream, and migrates to the newest.
+
+    All in the connection's transaction; returns the rows of each table. Raises TransferError.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": schema.ADVISORY_LOCK})
+    _drop(connection)
+    command.upgrade(_alembic(connection), revision)
+    counts = _load(connection, path)
+    _fix_sequences(connection)
+    command.upgrade(_alembic(connection), "head")
+    return counts
+
+
+def copy_into(connection: Connection, path: Path, expected: dict[str, int]) -> None:
+    """Fills a fresh database, and proves that nothing is missing and the books are right. Raises TransferError."""
+    if occupied := occupied_tables(connection):
+        raise TransferError(f"The target already has rows in {', '.join(occupied)}: name an empty database.")
+    replace_all(connection, path, head())
+    verify(connection, expected)
+
+
+def verify(connection: Connection, expected: dict[str, int]) -> None:
+    """Raises TransferError if rows are missing or the ledger does not add up."""
+    for table in Row.metadata.sorted_tables:
+        found = connection.scalar(select(func.count()).select_from(table))
+        if found != expected.get(table.name, 0):
+            raise TransferError(
+                f"{table.name} has {found} rows of {expected.get(table.name, 0)}: nothing was kept."
+            )
+    with Session(connection) as session:
+        if drift := ledger.check(session):
+            raise TransferError(
+                f"The ledger does not add up in {len(drift)} places: nothing was kept; see `atelier doctor`."
+            )
+
+
+def occupied_tables(connection: Connection) -> list[str]:
+    """Those of our tables that hold something of people's."""
+    present = _present(connection)
+    return [
+        table.name
+        for table in present.sorted_tables
+        if table.name not in HOUSEKEEPING and connection.execute(select(table).limit(1)).first() is not None
+    ]
+
+
+def revision(connection: Connection) -> str | None:
+    """What the database was last migrated to; None for one that never was."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str:
+    """The newest revision that this version knows."""
+    found = ScriptDirectory.from_config(_alembic(None)).get_current_head()
+    assert found is not None
+    return found
+
+
+def knows(wanted: str) -> bool:
+    """Whether this version can migrate from a revision; not if a newer one made it."""
+    scripts = ScriptDirectory.from_config(_alembic(None))
+    return any(script.revision == wanted for script in scripts.walk_revisions())
+
+
+def others_connected(session: Session) -> int:
+    """How many other connections of our user a PostgreSQL database has; 0 on SQLite."""
+    if session.get_bind().dialect.name != "postgresql":
+        return 0
+    statement = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user"
+        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    return int(session.scalar(text(statement)) or 0)
+
+
+def _alembic(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _drop(connection: Connection) -> None:
+    _present(connection).drop_all(connection)
+    connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+
+
+def _present(connection: Connection) -> MetaData:
+    """Our tables as this database has them: an older revision's may lack columns."""
+    found = MetaData()
+    event.listen(found, "column_reflect", _with_our_types)
+    found.reflect(connection, only=lambda name, _: name in Row.metadata.tables)
+    return found
+
+
+def _with_our_types(_: object, __: object, column: dict[str, Any]) -> None:
+    if isinstance(column["type"], DateTime):
+        column["type"] = Utc()
+
+
+def _load(connection: Connection, path: Path) -> dict[str, int]:
+    tables = _present(connection)
+    connection.execute(tables.tables["tiers"].delete())
+    counts = dict.fromkeys(tables.tables, 0)
+    later: list[tuple[Table, list[dict[str, Any]]]] = []
+    for batch in batches(path):
+        table = _table(tables, batch)
+        rows = [dict(zip(batch.columns, row, strict=True)) for row in batch.rows]
+        later += _postponed(table, rows)
+        connection.execute(insert(table), rows)
+        counts[table.name] += len(rows)
+    for table, rows in later:
+        _point_to_own_rows(connection, table, rows)
+    return counts
+
+
+def _table(tables: MetaData, batch: Batch) -> Table:
+    table = tables.tables.get(batch.table)
+    if table is None or not set(batch.columns) <= set(table.columns.keys()) or not batch.rows:
+        raise TransferError("The rows are not those of an Atelier: take another copy.")
+    if any(len(row) != len(batch.columns) for row in batch.rows):
+        raise TransferError("The rows are damaged: take another copy.")
+    return table
+
+
+def _postponed(table: Table, rows: list[dict[str, Any]]) -> list[tuple[Table, list[dict[str, Any]]]]:
+    """Takes out what points to rows of the same table (a merged account), which may come later."""
+    own = [key.parent.name for key in table.foreign_keys if key.column.table is table]
+    keys = [column.name for column in table.primary_key.columns]
+    pointing = [{name: row[name] for name in (*keys, *own)} for row in rows if any(row[name] for name in own)]
+    for row in rows:
+        row.update(dict.fromkeys(own))
+    return [(table, pointing)] if pointing else []
+
+
+def _point_to_own_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    keys = list(table.primary_key.columns)
+    for row in rows:
+        values = {name: value for name, value in row.items() if name not in table.primary_key.columns}
+        statement = update(table).where(*(key == row[key.name] for key in keys))
+        connection.execute(statement.values(values))
+
+
+def _fix_sequences(connection: Connection) -> None:
+    """PostgreSQL numbers on from what was loaded; SQLite does so by itself."""
+    if connection.dialect.name != "postgresql":
+        return
+    for table in Row.metadata.sorted_tables:
+        column = table.autoincrement_column
+        name = table.name
+        if column is None or connection.scalar(text(f"SELECT to_regclass('{name}')")) is None:  # noqa: S608
+            continue
+        connection.execute(
+            text(
+                f"SELECT setval(pg_get_serial_sequence('{name}', '{column.name}'), coalesce(max({column.name}), 1),"  # noqa: S608
+                f" max({column.name}) IS NOT NULL) FROM {name}"
+            )
+        )

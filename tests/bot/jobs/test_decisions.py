@@ -1,0 +1,126 @@
+"""Pricing, allowances and the forecast: plain functions of values."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import settings
+from bot.config import Abuse, ModelEntry, Plan
+from bot.jobs import allowances, forecast, pricing
+from bot.jobs.forecast import Waiting
+from generators.requests import ImageToImage, Message, WriteText
+from storage.flows import Flow, Tier
+from tests.bot.jobs.world import apple
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+TINY = settings.load(None, {}).models["tiny"]
+
+
+def test_a_picture_at_the_models_own_settings_costs_the_entrys_credits() -> None:
+    model = ModelEntry(name="m", kind="image", source="s", width=512, height=512, steps=20, credits=3)
+    assert pricing.price(apple(width=512, height=512), model) == 3
+    assert pricing.price(apple(width=512, height=512, count=2), model) == 6
+    assert pricing.price(apple(width=1024, height=512), model) == 6
+    assert (
+        pricing.price(apple(width=512, height=512, steps=10), model) == 2
+    )  # a part of a credit counts as one
+
+
+def test_starting_from_a_picture_costs_the_share_of_the_steps_that_runs() -> None:
+    whole = apple(width=256, height=256)
+    fields = {name: getattr(whole, name) for name in whole.__struct_fields__}
+    half = ImageToImage(**fields, source="s", strength=0.5)
+    assert pricing.price(half, TINY) * 2 == pricing.price(whole, TINY) == 4
+
+
+def test_a_text_is_priced_by_hundreds_of_tokens() -> None:
+    model = ModelEntry(name="t", kind="text", source="s", credits=2)
+    text = WriteText(model="t", messages=(Message(role="user", content="hi"),), max_tokens=250)
+    assert pricing.price(text, model) == 5
+
+
+@given(st.integers(1, 8), st.integers(1, 100), st.floats(0.1, 100))
+def test_more_work_never_costs_less_and_the_forecast_follows_what_was_measured(
+    count: int, steps: int, seconds: float
+) -> None:
+    less, more = apple(count=count, steps=steps), apple(count=count + 1, steps=steps)
+    assert 1 <= pricing.price(less, TINY) <= pricing.price(more, TINY)
+    unit = pricing.learned(None, less, seconds)
+    assert abs(pricing.cost_us(less, TINY, unit) - seconds * 1e6) <= max(2, pricing.units(less))
+
+
+@given(st.integers(0, 10_000), st.floats(-1, 2))
+def test_a_cancelled_share_is_between_nothing_and_the_price(price: int, done: float) -> None:
+    assert 0 <= pricing.share(price, done) <= price
+
+
+def test_daily_credits_come_at_midnight_utc_and_new_accounts_get_a_part() -> None:
+    plan, abuse = Plan(credits_day=40), Abuse(new_account_days=7, new_account_factor=0.5)
+    [old] = allowances.due(1, plan, abuse, created_at=NOW - timedelta(days=30), now=NOW)
+    [new] = allowances.due(2, plan, abuse, created_at=NOW, now=NOW)
+    assert (old.amount, new.amount) == (40, 20)
+    assert old.expires_at == datetime(2026, 11, 25, tzinfo=UTC)
+    assert old.key == "daily:1:2026-11-24"
+
+
+def test_monthly_credits_last_until_the_first_of_the_next_month() -> None:
+    december = datetime(2026, 12, 31, 23, tzinfo=UTC)
+    [grant] = allowances.due(1, Plan(credits_month=1500), Abuse(), created_at=NOW, now=december)
+    assert (grant.key, grant.amount) == ("monthly:1:2026-12", 1500)
+    assert grant.expires_at == datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def tier(name: str, weight: int, start: int = 0) -> Tier:
+    return Tier(name=name, weight=weight, start_us=start, now_us=0)
+
+
+def flow(account: int, name: str = "free", start: int = 0) -> Flow:
+    return Flow(account=account, tier=name, start_us=start, running=0, cap=9)
+
+
+def test_one_person_with_many_jobs_goes_in_turn_with_others() -> None:
+    waiting = [*(Waiting(number, 1, "free", 10) for number in range(4)), Waiting(9, 2, "free", 10)]
+    order = forecast.order([tier("free", 1)], [flow(1), flow(2)], waiting)
+    assert [each.job for each in order].index(9) == 1
+
+
+def test_long_jobs_make_room_for_short_ones() -> None:
+    waiting = [
+        Waiting(1, 1, "free", 180),
+        Waiting(2, 1, "free", 180),
+        *(Waiting(n, 2, "free", 6) for n in range(10, 20)),
+    ]
+    order = [each.job for each in forecast.order([tier("free", 1)], [flow(1), flow(2)], waiting)]
+    assert order[-1] == 2
+
+
+def test_tiers_share_by_weight_and_spare_work_comes_last() -> None:
+    waiting = [
+        *(Waiting(100 + n, 1, "free", 10) for n in range(20)),
+        *(Waiting(200 + n, 2, "pro", 10) for n in range(20)),
+        *(Waiting(300 + n, 3, "relaxed", 10) for n in range(5)),
+    ]
+    tiers = [tier("free", 1), tier("pro", 4), tier("relaxed", 0), tier("*", 0)]
+    order = forecast.order(tiers, [flow(1), flow(2, "pro"), flow(3, "relaxed")], waiting)
+    names = [each.tier for each in order]
+    assert names[:10].count("pro") == 8
+    assert names[-5:] == ["relaxed"] * 5
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 5), st.sampled_from(["free", "pro", "gone"]), st.integers(1, 100)),
+        max_size=40,
+    )
+)
+def test_every_waiting_job_of_a_known_tier_has_one_place(rows: list[tuple[int, str, int]]) -> None:
+    waiting = [Waiting(number, *row) for number, row in enumerate(rows)]
+    order = forecast.order([tier("free", 1), tier("pro", 4)], [], waiting)
+    assert sorted(each.job for each in order) == [each.job for each in waiting if each.tier != "gone"]
+    places = forecast.places(order, busy_us=5, devices=1)
+    assert [places[each.job].ahead for each in order] == list(range(len(order)))
+    seconds = [places[each.job].seconds for each in order]
+    assert seconds == sorted(seconds)
