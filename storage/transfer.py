@@ -32,6 +32,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import migrations
@@ -69,17 +70,19 @@ def dump(session: Session, path: Path) -> dict[str, int]:
         return {table.name: _dump_table(session, table, file) for table in Row.metadata.sorted_tables}
 
 
-def kept_blobs(session: Session) -> Iterator[str]:
-    """Every blob that somebody may still see, some hundreds in memory at a time."""
+def list_blobs(session: Session, path: Path) -> int:
+    """Writes the key of every blob that somebody may still see to a file, one a line; returns how many."""
     kept = ArtifactRow.collected_at.is_(None) & ArtifactRow.deleted_at.is_(None)
-    yield from _keys(session, select(ArtifactRow.blob).where(kept), ArtifactRow.blob)
-    yield from _keys(session, select(UploadRow.blob), UploadRow.blob)
-
-
-def list_blobs(session: Session, path: Path) -> None:
-    """Writes the keys of all kept blobs to a file, one a line: a snapshot to read at leisure."""
+    count = 0
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{key}\n" for key in kept_blobs(session))
+        for statement, column in (
+            (select(ArtifactRow.blob).where(kept), ArtifactRow.blob),
+            (select(UploadRow.blob), UploadRow.blob),
+        ):
+            for key in _keys(session, statement, column):
+                file.write(f"{key}\n")
+                count += 1
+    return count
 
 
 def batches(path: Path) -> Iterator[Batch]:
@@ -90,13 +93,13 @@ def batches(path: Path) -> Iterator[Batch]:
 
 
 def _dump_table(session: Session, table: Table, file: BinaryIO) -> int:
-    columns, key = tuple(column.name for column in table.columns), list(table.primary_key.columns)
+    columns, key = tuple(str(column.name) for column in table.columns), list(table.primary_key.columns)
     statement, count = select(table).order_by(*key).limit(BATCH_ROWS), 0
     rows = session.execute(statement).all()
     while rows:
         count += len(rows)
-        _write(file, Batch(table=table.name, columns=columns, rows=[list(row) for row in rows]))
-        last = [rows[-1]._mapping[column] for column in key]
+        _write(file, Batch(table=str(table.name), columns=columns, rows=[list(row) for row in rows]))
+        last = [rows[-1][columns.index(column.name)] for column in key]
         rows = session.execute(statement.where(tuple_(*key) > tuple_(*last))).all()
     return count
 
@@ -200,13 +203,16 @@ def knows(wanted: str) -> bool:
     return any(script.revision == wanted for script in scripts.walk_revisions())
 
 
-def others_connected(session: Session) -> int:
-    """How many other connections of our user a PostgreSQL database has; 0 on SQLite."""
+def listeners(session: Session) -> int:
+    """How many processes listen for signals in a PostgreSQL database, so are instances at work; 0 on SQLite.
+
+    This process counts too, unless its `database.signals` are closed.
+    """
     if session.get_bind().dialect.name != "postgresql":
         return 0
     statement = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user"
-        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN %'"
     )
     return int(session.scalar(text(statement)) or 0)
 
@@ -245,11 +251,20 @@ def _load(connection: Connection, path: Path) -> dict[str, int]:
         table = _table(tables, batch)
         rows = [dict(zip(batch.columns, row, strict=True)) for row in batch.rows]
         later += _postponed(table, rows)
-        connection.execute(insert(table), rows)
+        _insert(connection, table, rows)
         counts[table.name] += len(rows)
     for table, rows in later:
         _point_to_own_rows(connection, table, rows)
     return counts
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Raises TransferError without the rows, which are nobody's to read."""
+    try:
+        connection.execute(insert(table), rows)
+    except DBAPIError as error:
+        why = str(error.orig).splitlines()[0].rpartition(">: ")[2]
+        raise TransferError(f"The target refuses rows of {table.name}: {why}.") from None
 
 
 def _table(tables: MetaData, batch: Batch) -> Table:
@@ -283,14 +298,9 @@ def _fix_sequences(connection: Connection) -> None:
     """PostgreSQL numbers on from what was loaded; SQLite does so by itself."""
     if connection.dialect.name != "postgresql":
         return
-    for table in Row.metadata.sorted_tables:
-        column = table.autoincrement_column
-        name = table.name
-        if column is None or connection.scalar(text(f"SELECT to_regclass('{name}')")) is None:  # noqa: S608
-            continue
-        connection.execute(
-            text(
-                f"SELECT setval(pg_get_serial_sequence('{name}', '{column.name}'), coalesce(max({column.name}), 1),"  # noqa: S608
-                f" max({column.name}) IS NOT NULL) FROM {name}"
-            )
-        )
+    for table in _present(connection).sorted_tables:
+        column = Row.metadata.tables[table.name].autoincrement_column
+        if column is not None:
+            largest = func.max(table.columns[column.name])
+            sequence = func.pg_get_serial_sequence(table.name, column.name)
+            connection.execute(select(func.setval(sequence, func.coalesce(largest, 1), largest.is_not(None))))
