@@ -150,6 +150,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[int, ...] = ()
     only_for_requester: bool = False
     gone: int | None = None  # a job whose card is to be removed
+    left: int | None = None  # credits to spend after this, where it changed them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,8 @@ async def run(context: Context, asking: Asking) -> Reply:
     )
     if not allowed:
         lines.append(asking.say("refused-network"))
-    return Reply(text="\n".join(lines), only_for_requester=True)
+    left = sum(lot.remaining for lot in lots)
+    return Reply(text="\n".join(lines), only_for_requester=True, left=left)
 
 
 def _refreshed(

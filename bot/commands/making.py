@@ -38,7 +38,7 @@ async def queue(
     context: Context, asking: Asking, words: str, request: Request, *, source: Source | None = None,
     private: bool = False, origin: int | None = None,
 ) -> Reply:  # fmt: skip
-    """Submits the request; the reply shows its card and what is left. Raises Refusal."""
+    """Submits the request; the reply has its card and what is left. Raises Refusal."""
     address = asking.invocation.address
     if private:
         address = msgspec.structs.replace(address, audience=Audience.PRIVATE)
@@ -56,7 +56,7 @@ async def queue(
     submitted = await context.database.run(submit.submit, context.config, ask, context.clock())
     context.board.watch(submitted.job)
     card = await context.board.card(submitted.job, asking.locale)
-    return Reply(text=asking.say("submitted-left", left=submitted.left), cards=(card,))
+    return Reply(cards=(card,), left=submitted.left)
 
 
 def check_safe(context: Context, text: str) -> None:

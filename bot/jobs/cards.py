@@ -138,10 +138,10 @@ def waiting_line(locale: Locale, job: Job, place: Place | None) -> str:
 def running_line(locale: Locale, job: Job, live: Live | None) -> str:
     if job.cancel_requested:
         return say(locale, "status-cancelling")
+    if live is None or not (live.steps or live.text):
+        return say(locale, "status-starting")
     if job.kind == "text":
         return say(locale, "status-writing")
-    if live is None or not live.steps:
-        return say(locale, "status-starting")
     return say(locale, "status-step", step=live.step, steps=live.steps)
 
 

@@ -61,6 +61,7 @@ function follow(reply, card = null) {
   for (const drawn of reply.cards) thread.apply(drawn, { whole: false });
   if (reply.cards.length) { view("chat"); toEnd(); }
   if (reply.gone !== null) { thread.remove(reply.gone); gallery.drop(reply.gone); announce(words.deleted); }
+  if (reply.left !== null) { find("left").textContent = reply.left; find("left").hidden = false; }
   for (const href of reply.files) el("a", { href, download: "" }).click();
   if (reply.draft !== null) {
     view("chat");
