@@ -38,6 +38,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["private", "group"] = "private"
     audience: Audience = Audience.EVERYONE
     locale: Locale = "en"
+    person: str = ""  # who asked, as the platform names them
     route: dict[str, str] = {}
 
 
@@ -76,6 +77,7 @@ class Invocation:
     address: Address
     attachments: tuple[Attachment, ...] = ()
     origin: int | None = None  # the job that this replies to
+    may_moderate: bool = False  # whether the person may manage messages there
     button: str = ""  # the signed id of a pressed button
 
 
@@ -183,8 +185,8 @@ class Platform(Protocol):
         """Serves until cancelled."""
         ...
 
-    async def show(self, account: int, address: Address, card: Card) -> None:
-        """Redraws a job's message while it waits or runs."""
+    async def show(self, account: int, address: Address, card: Card) -> bool:
+        """Redraws a job's message while it waits or runs; False when there was no room for it now."""
         ...
 
     async def deliver(self, account: int, address: Address, card: Card) -> str:

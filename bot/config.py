@@ -62,6 +62,22 @@ class WebPage(Section, frozen=True):
     link_seconds: Positive = 3600
 
 
+class DiscordChat(Section, frozen=True):
+    """`[discord]`: used when ATELIER_DISCORD_TOKEN is set. The addresses may be a proxy's."""
+
+    api_base: str = "https://discord.com/api/v10"
+    gateway_url: str = ""  # empty: what Discord says
+    shards: str = ""  # "0-3/8": this process's part; empty: all, as many as Discord recommends
+
+
+class TelegramChat(Section, frozen=True):
+    """`[telegram]`: used when ATELIER_TELEGRAM_TOKEN is set. `api_base` may be a self-hosted Bot API server."""
+
+    api_base: str = "https://api.telegram.org"
+    webhook_url: str = ""  # empty: long polling
+    vault_chat: int = 0  # a chat of the bot's own where inline pictures are kept; 0: no inline mode
+
+
 class PoolConfig(Section, frozen=True):
     """`[pool]`: the devices and the workers on them."""
 
@@ -194,6 +210,7 @@ class Secrets(Section, frozen=True):
 
     discord_token: str = ""
     telegram_token: str = ""
+    telegram_webhook_secret: str = ""  # proves that an update is Telegram's; needed with a webhook_url
     signing_key: str = ""  # 64 hexadecimal digits; needed only where several machines serve one instance
 
     def __repr__(self) -> str:
@@ -207,6 +224,8 @@ class Config(Section, frozen=True):
     database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
     web: WebPage = WebPage()
+    discord: DiscordChat = DiscordChat()
+    telegram: TelegramChat = TelegramChat()
     pool: PoolConfig = PoolConfig()
     budget: Budget = Budget()
     plans: dict[str, Plan] = {}

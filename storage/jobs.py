@@ -251,6 +251,11 @@ def delete(session: Session, job: int, now: datetime) -> None:
     session.execute(update(JobRow).where(JobRow.id == job).values(deleted_at=now))
 
 
+def set_address(session: Session, job: int, address: bytes) -> None:
+    """Where its answers go from now on: the message that shows it has been sent."""
+    session.execute(update(JobRow).where(JobRow.id == job).values(address=address))
+
+
 def is_current(job: Job | None, attempt: int) -> bool:
     """Whether this attempt may still end the job."""
     return job is not None and job.state == "running" and job.attempt == attempt

@@ -302,6 +302,38 @@ class DeliveryRow(Row):
     sent_at: Mapped[Time | None]
 
 
+class PlaceRow(Row):
+    """What the people who run a server or group decided for it."""
+
+    __tablename__ = "places"
+
+    platform: Mapped[Word] = mapped_column(primary_key=True)
+    external_id: Mapped[Key] = mapped_column(primary_key=True)
+    settings: Mapped[bytes] = mapped_column(LargeBinary)  # opaque here
+
+
+class TokenRow(Row):
+    """The newest way to answer a person in a place that the platform gave us for a short time."""
+
+    __tablename__ = "tokens"
+
+    platform: Mapped[Word] = mapped_column(primary_key=True)
+    place: Mapped[Key] = mapped_column(primary_key=True)
+    person: Mapped[Key] = mapped_column(primary_key=True)
+    token: Mapped[str]
+    expires_at: Mapped[Time] = mapped_column(index=True)
+
+
+class LeaseRow(Row):
+    """Something that one process at a time may do."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[Key] = mapped_column(primary_key=True)
+    owner: Mapped[Word]
+    until: Mapped[Time]
+
+
 class AuditRow(Row):
     """What an admin did, to whom and why."""
 

@@ -176,8 +176,9 @@ class Board:
             if watch.closed:
                 return
             try:
-                await self._platforms[watch.address.platform].show(watch.account, watch.address, card)
-                watch.shown = card
+                platform = self._platforms[watch.address.platform]
+                if await platform.show(watch.account, watch.address, card):
+                    watch.shown = card
             except Exception:
                 log.exception("board.show_failed", job=card.job)
 

@@ -14,7 +14,7 @@ import structlog
 from bot.config import Config
 from bot.jobs import ending
 from bot.jobs.submit import RELAXED
-from storage import artifacts, jobs, ledger, records
+from storage import artifacts, jobs, ledger, places, records
 from storage.blobs import Blobs, BlobsUnavailable
 from storage.database import Database, DatabaseUnavailable, Session
 from storage.ledger import Drift
@@ -53,6 +53,7 @@ class Rescuer:
         while await self._database.run(ledger.expire, now):
             pass
         await self._database.run(records.forget_nonces, now)
+        await self._database.run(places.forget_tokens, now)
         await self._collect(now)
 
     async def check(self) -> None:

@@ -92,8 +92,9 @@ class WebPlatform:
             await runner.cleanup()
             log.info("web.stopped")
 
-    async def show(self, account: int, address: Address, card: Card) -> None:
+    async def show(self, account: int, address: Address, card: Card) -> bool:
         self._feeds.push(account, card)
+        return True
 
     async def deliver(self, account: int, address: Address, card: Card) -> str:
         self._feeds.push(account, card)

@@ -160,8 +160,9 @@ class Chat:
     async def run(self) -> None:
         await asyncio.Event().wait()
 
-    async def show(self, account: int, address: Address, card: Card) -> None:
+    async def show(self, account: int, address: Address, card: Card) -> bool:
         self.shown.append(card)
+        return True
 
     async def deliver(self, account: int, address: Address, card: Card) -> str:
         if self.refuse is not None:
