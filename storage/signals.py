@@ -97,6 +97,8 @@ class Wake:
         self._event.set()
 
     async def wait(self, seconds: float) -> None:
+        # Not wait_for: until Python 3.12 it loses a cancellation that comes together with the signal.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
         self._event.clear()
