@@ -11,11 +11,13 @@ import structlog
 import typer
 
 from bot import bootstrap
+from bot.archive import ArchiveError
 from bot.bootstrap import ROLES, Role
-from bot.cli import people
+from bot.cli import people, upkeep
 from bot.cli.console import ConfigPath, address, load
 from bot.config import Config, ConfigError
 from bot.jobs.refusals import Refusal
+from bot.upkeep import UpkeepError
 from storage.database import StorageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -43,7 +45,9 @@ def run(
 
 
 app.command(context_settings={"ignore_unknown_options": True})(people.grant)  # a minus is no option
-for command in (people.plan, people.ban, people.unban, people.user, people.stats, people.jobs, people.admin):
+app.add_typer(upkeep.db, name="db")
+for command in (people.plan, people.ban, people.unban, people.user, people.stats, people.jobs, people.admin,
+                upkeep.backup, upkeep.restore):  # fmt: skip
     app.command()(command)
 
 
@@ -57,7 +61,7 @@ def main() -> None:
     configure_logs()
     try:
         app()
-    except (ConfigError, StorageError) as error:
+    except (ConfigError, StorageError, UpkeepError, ArchiveError) as error:
         sys.exit(_complain(str(error)))
     except Refusal as refusal:
         sys.exit(_complain(refusal.sentence("en")))

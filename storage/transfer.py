@@ -10,9 +10,9 @@ refer to each other. Reading is one snapshot, keyset by keyset, so that memory d
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 from alembic import command
@@ -27,17 +27,18 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    make_url,
     select,
     text,
     tuple_,
     update,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 import migrations
 from storage import ledger, schema
-from storage.database import StorageError
+from storage.database import Database, StorageError
 from storage.tables import ArtifactRow, Row, UploadRow
 from storage.types import Utc
 
@@ -46,6 +47,7 @@ FRAME_BYTES_MAX = 256 * 1024 * 1024
 HOUSEKEEPING = frozenset({"tiers", "alembic_version"})
 """Tables that a fresh instance already fills by itself."""
 
+T = TypeVar("T")
 _LENGTH = struct.Struct(">I")
 
 
@@ -61,6 +63,25 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[list[Any]]
 
 
+async def on(database: Database, function: Callable[..., T], *args: Any) -> T:
+    """Runs `function(connection, ...)` in one transaction with DDL. Raises StorageError for what the database says."""
+    try:
+        return await database.schema(lambda connection: function(connection, *args))
+    except DBAPIError as error:
+        raise StorageError(f"The database says: {_first_line(error)}.") from None
+
+
+def checked(url: str) -> str:
+    """The URL as given. Raises StorageError for one that names no database of ours; never repeats it."""
+    try:
+        name = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        name = ""
+    if name not in ("sqlite", "postgresql"):
+        raise StorageError("A database is named by sqlite:///file or postgresql://user@host/name.")
+    return url
+
+
 # --- out --------------------------------------------------------------------------------------------------
 
 
@@ -68,6 +89,20 @@ def dump(session: Session, path: Path) -> dict[str, int]:
     """Writes all rows to a file; returns how many each table has."""
     with path.open("wb") as file:
         return {table.name: _dump_table(session, table, file) for table in Row.metadata.sorted_tables}
+
+
+def snapshot(session: Session, folder: Path) -> dict[str, int]:
+    """`dump` and `list_blobs` of one moment, into `rows` and `blobs` in a folder; returns the rows' counts."""
+    list_blobs(session, folder / "blobs")
+    return dump(session, folder / "rows")
+
+
+def count(session: Session) -> dict[str, int]:
+    """How many rows each table has."""
+    return {
+        str(table.name): session.scalar(select(func.count()).select_from(table)) or 0
+        for table in Row.metadata.sorted_tables
+    }
 
 
 def list_blobs(session: Session, path: Path) -> int:
@@ -160,6 +195,14 @@ def copy_into(connection: Connection, path: Path, expected: dict[str, int]) -> N
     verify(connection, expected)
 
 
+def restore_into(connection: Connection, path: Path, revision: str, expected: dict[str, int]) -> None:
+    """Replaces whatever the database holds. Raises TransferError if rows are missing."""
+    found = replace_all(connection, path, revision)
+    missing = {name: rows for name, rows in expected.items() if rows and found.get(name, 0) != rows}
+    if missing:
+        raise TransferError(f"The rows of {', '.join(sorted(missing))} are not all there: use another copy.")
+
+
 def verify(connection: Connection, expected: dict[str, int]) -> None:
     """Raises TransferError if rows are missing or the ledger does not add up."""
     for table in Row.metadata.sorted_tables:
@@ -203,18 +246,18 @@ def knows(wanted: str) -> bool:
     return any(script.revision == wanted for script in scripts.walk_revisions())
 
 
-def listeners(session: Session) -> int:
+def listeners(connection: Connection) -> int:
     """How many processes listen for signals in a PostgreSQL database, so are instances at work; 0 on SQLite.
 
     This process counts too, unless its `database.signals` are closed.
     """
-    if session.get_bind().dialect.name != "postgresql":
+    if connection.dialect.name != "postgresql":
         return 0
     statement = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN %'"
     )
-    return int(session.scalar(text(statement)) or 0)
+    return int(connection.scalar(text(statement)) or 0)
 
 
 def _alembic(connection: Connection | None) -> Config:
@@ -263,8 +306,13 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
     try:
         connection.execute(insert(table), rows)
     except DBAPIError as error:
-        why = str(error.orig).splitlines()[0].rpartition(">: ")[2]
-        raise TransferError(f"The target refuses rows of {table.name}: {why}.") from None
+        raise TransferError(f"The target refuses rows of {table.name}: {_first_line(error)}.") from None
+
+
+def _first_line(error: DBAPIError) -> str:
+    """What the driver says, without the details, which may quote a row."""
+    said = str(error.orig).splitlines() or [type(error.orig).__name__]
+    return said[0].rpartition(">: ")[2].rstrip(".")
 
 
 def _table(tables: MetaData, batch: Batch) -> Table:

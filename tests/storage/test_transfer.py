@@ -209,7 +209,7 @@ def test_revisions() -> None:
 async def test_instances_at_work_are_counted(database: Database, database_url: str) -> None:
     async def listening() -> int:
         await asyncio.sleep(0.3)
-        return await database.read(transfer.listeners)
+        return await transfer.on(database, transfer.listeners)
 
     await database.signals.close()
     assert await listening() == 0
