@@ -38,6 +38,7 @@ from bot.jobs.rescuer import Rescuer
 from bot.metrics import Monitor
 from bot.operations import Operations
 from bot.page import boot
+from bot.places import Places
 from bot.platforms.web.boot import Boot
 from bot.platforms.web.client import WebPlatform
 from bot.platforms.web.settings import Probes, WebSettings
@@ -113,9 +114,10 @@ class Instance:
         self.board = Board(database, blobs, Cards(config, buttons), devices=self._device_count, clock=now)
         self._rescuer = Rescuer(database, blobs, config, clock=now)
         self._operations = operations_of(config, database)
+        self.places = Places(database)
         self._context = Context(
             database=database, blobs=blobs, config=config, board=self.board, buttons=buttons,
-            signer=self._signer, operations=self._operations, clock=now,
+            signer=self._signer, operations=self._operations, places=self.places, clock=now,
             seed=partial(secrets.randbits, SEED_BITS), suggestions=embedded.suggestions(2026, SUGGESTIONS),
         )  # fmt: skip
         self.platforms = self._platforms() if "chat" in roles else []

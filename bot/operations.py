@@ -5,6 +5,7 @@ Each change is one transaction with an audit row that names who did it and why. 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,8 @@ from storage.ledger import Grant
 PAGE_ROWS = 50
 ADMIN_LINK = "admin-link"
 LINK_SECONDS = 600
+CLAIM = "claim"
+CLAIM_SECONDS = 3600
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,11 @@ class Operations(Desk):
         now = int(self._clock().timestamp())
         token = self._signer.sign(ADMIN_LINK, f"admin-{now}", expires=now + LINK_SECONDS)
         return f"{base_url.rstrip('/')}/admin?token={token}"
+
+    def claim_code(self) -> str:
+        """Makes whoever sends it with `claim` an owner: once, within an hour."""
+        now = int(self._clock().timestamp())
+        return self._signer.sign(CLAIM, secrets.token_hex(4), expires=now + CLAIM_SECONDS)
 
     async def redeem(self, token: str) -> bool:
         now = self._clock()

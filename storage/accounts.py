@@ -9,7 +9,8 @@ import msgspec
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from storage.tables import AccountRow, IdentityRow
+from storage import jobs
+from storage.tables import AccountRow, ArtifactRow, IdentityRow, JobRow, UploadRow
 from storage.types import insert_for
 
 
@@ -46,6 +47,39 @@ def find(session: Session, identity: Identity) -> int | None:
             IdentityRow.platform == identity.platform, IdentityRow.external_id == identity.external_id
         )
     )
+
+
+def role(session: Session, identity: Identity) -> str:
+    """What the identity claimed: "owner" or nothing."""
+    found = session.scalar(
+        select(IdentityRow.role).where(
+            IdentityRow.platform == identity.platform, IdentityRow.external_id == identity.external_id
+        )
+    )
+    return found or ""
+
+
+def set_role(session: Session, identity: Identity, role: str) -> None:
+    session.execute(
+        update(IdentityRow)
+        .where(IdentityRow.platform == identity.platform, IdentityRow.external_id == identity.external_id)
+        .values(role=role)
+    )
+
+
+def erase(session: Session, account: int, now: datetime) -> None:
+    """The person's words, results and uploads: gone, or due to be collected. The books keep their figures."""
+    mine = select(JobRow.id).where(JobRow.account_id == account)
+    session.execute(
+        update(ArtifactRow)
+        .where(ArtifactRow.job_id.in_(mine), ArtifactRow.deleted_at.is_(None))
+        .values(deleted_at=now)
+    )
+    session.execute(update(UploadRow).where(UploadRow.account_id == account).values(expires_at=now))
+    for job in session.scalars(mine).all():
+        jobs.delete(session, job, now)
+    session.execute(update(AccountRow).where(AccountRow.id == account).values(settings={}))
+    session.execute(update(IdentityRow).where(IdentityRow.account_id == account).values(name=""))
 
 
 def get(session: Session, account: int) -> Account | None:

@@ -23,6 +23,8 @@ from storage.types import from_now
 State = Literal["available", "running", "retryable", "completed", "discarded", "cancelled"]
 LIVE: tuple[State, ...] = ("available", "running", "retryable")
 TERMINAL: tuple[State, ...] = ("completed", "discarded", "cancelled")
+WORDLESS: dict[str, Any] = {"words": "", "request": b""}
+"""What is left of a prompt that was erased."""
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,7 +250,9 @@ def give_back(session: Session, job: Job) -> None:
 
 
 def delete(session: Session, job: int, now: datetime) -> None:
+    """Nobody sees it again, and its words are gone once it is over."""
     session.execute(update(JobRow).where(JobRow.id == job).values(deleted_at=now))
+    session.execute(update(JobRow).where(JobRow.id == job, JobRow.state.in_(TERMINAL)).values(**WORDLESS))
 
 
 def set_address(session: Session, job: int, address: bytes) -> None:
@@ -380,6 +384,8 @@ def _end(
             used_us=JobRow.used_us + used_us,
         )
     )  # fmt: skip
+    if job.deleted_at is not None:
+        delete(session, job.id, job.deleted_at)
     if job.state == "running":
         flows.move(session, job.account, job.tier, running=-1, debt_us=used_us - job.cost_us)
     elif job.state == "available":

@@ -57,6 +57,7 @@ class IdentityRow(Row):
     external_id: Mapped[Key] = mapped_column(primary_key=True)
     account_id: Mapped[AccountId] = mapped_column(index=True)
     name: Mapped[Key] = mapped_column(default="")
+    role: Mapped[Word] = mapped_column(default="", server_default="")  # "owner" after `claim`
     created_at: Mapped[Time]
 
 

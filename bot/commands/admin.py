@@ -1,4 +1,6 @@
-"""`admin`: what operators may do from a chat. Who is one is in config.toml, never in the chat's own roles.
+"""`admin`: what operators may do from a chat.
+
+Who is one stands in config.toml, or claimed it with a code from the console; the chat's own roles never count.
 
 admin grant WHO AMOUNT [REASON]      admin user WHO        admin ban WHO REASON
 admin plan WHO PLAN [DAYS] [REASON]  admin stats           admin unban WHO [REASON]
@@ -13,6 +15,8 @@ from bot.commands.context import Asking, Context
 from bot.config import Config
 from bot.jobs.refusals import Refusal
 from bot.operations import Actor
+from storage import accounts
+from storage.accounts import Identity
 
 NAME = "admin"
 ROLES: dict[str, frozenset[str]] = {
@@ -28,7 +32,10 @@ ROLES: dict[str, frozenset[str]] = {
 
 async def run(context: Context, asking: Asking) -> Reply:
     """Answers only the requester. Raises Refusal."""
-    roles = roles_of(context.config, asking.invocation.person)
+    person = asking.invocation.person
+    identity = Identity(platform=person.platform, external_id=person.id)
+    claimed = await context.database.read(accounts.role, identity)
+    roles = roles_of(context.config, person) | frozenset([claimed] if claimed else [])
     if not roles:
         raise Refusal("admin-not-admin")
     name, *words = asking.invocation.text.split() or ["help"]

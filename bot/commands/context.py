@@ -11,6 +11,7 @@ from bot.chat import Audience, Invocation, Locale, Reply
 from bot.config import Config
 from bot.jobs.board import Board
 from bot.operations import Operations
+from bot.places import Places
 from bot.replies import say
 from bot.signing import Signer
 from storage.blobs import Blobs
@@ -26,6 +27,7 @@ class Context:
     buttons: Buttons
     signer: Signer
     operations: Operations
+    places: Places
     clock: Callable[[], datetime]
     seed: Callable[[], int]  # a fresh seed for a prompt that names none
     suggestions: tuple[str, ...]  # prompts that the starter model draws well

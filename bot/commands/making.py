@@ -43,6 +43,7 @@ async def queue(
     if private:
         address = msgspec.structs.replace(address, audience=Audience.PRIVATE)
     network = asking.invocation.person.network
+    place = await context.places.get(address.platform, address.place) if address.kind == "group" else None
     ask = Ask(
         key=asking.key,
         account=asking.account,
@@ -50,6 +51,7 @@ async def queue(
         request=request,
         address=address,
         origin=origin,
+        hourly=place.hourly if place else 0,
         network=context.signer.digest("network", network) if network else "",
         upload=source.blob if source and source.upload else "",
     )

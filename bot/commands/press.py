@@ -34,7 +34,9 @@ async def run(context: Context, asking: Asking) -> Reply:
         raise Refusal("refused-button")
     if press.action is Action.ASK:
         return await _ask(context, asking, press.subject)
-    own = press.action in (Action.CANCEL, Action.DELETE)
+    own = press.action is Action.CANCEL or (
+        press.action is Action.DELETE and not asking.invocation.may_moderate
+    )
     job = await making.visible_job(context, asking, press.subject, own=own)
     return await ACTIONS[press.action](context, asking, job)
 

@@ -37,6 +37,8 @@ def complete(
         return False
     kept = config.retention.free if job.tier in ("free", RELAXED) else config.retention.paid
     artifacts.add(session, job.id, made, now, expires_at=now + timedelta(seconds=kept))
+    if job.deleted_at is not None:  # while it ran
+        artifacts.delete(session, job.id, now)
     paid = ledger.settle(session, job.account, job.id, job.price, now)
     jobs.complete(session, job, now, used_us=used_us, paid=paid)
     _close(session, job, now, used_us)

@@ -34,6 +34,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     address: Address
     origin: int | None = None
     network: str = ""
+    hourly: int = 0  # jobs an hour that the place allows; 0: no cap
     upload: str = ""  # the blob that the person sent along, if any
 
 
@@ -109,6 +110,7 @@ def _queue(
     session: Session, config: Config, ask: Ask, account: Account, model: ModelEntry,
     plan: tuple[str, Plan], now: datetime,
 ) -> Submitted:  # fmt: skip
+    _check_hourly(session, ask, now)
     price = pricing.price(ask.request, model)
     cost = pricing.cost_us(ask.request, model, records.timing(session, model.name))
     live = _afford(session, config, ask, account, price, now)
@@ -135,6 +137,13 @@ def _queue(
     queued = jobs.get(session, job)
     assert queued is not None
     return Submitted(job=queued, price=price, left=sum(lot.remaining for lot in live) - price)
+
+
+def _check_hourly(session: Session, ask: Ask, now: datetime) -> None:
+    """Counts one job against the place's hour. Raises Refusal when it is full."""
+    scope = f"hourly:{ask.address.platform}:{ask.address.place}:{now:%Y-%m-%d %H}"
+    if ask.hourly and not records.spend(session, scope, 1, limit_us=ask.hourly):
+        raise Refusal("refused-hourly", hourly=ask.hourly)
 
 
 def _afford(

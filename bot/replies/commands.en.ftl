@@ -98,3 +98,35 @@ hint-private = only you see it
 hint-kind = article, post, story, ad, lesson or free
 hint-length = short, medium, long or a number of words
 hint-tone = how it should sound
+
+start = **{ $name }** makes pictures and texts from your words. Say what you want, or tap one:
+
+privacy = **What { $name } keeps.** Your prompts and results, so that you can find them again: pictures and texts are removed after { $days } days, or at once when you delete them. Receipts stay for the books, without your words after you erase them. Prompts never go into logs, and private results are shown to nobody else.
+    
+    `privacy erase` removes all your prompts, results and pictures.
+privacy-sure = This removes all your prompts, results and pictures for good; your credits stay. If you are sure: `privacy erase yes`
+privacy-erased = All your prompts, results and pictures are erased.
+
+claim-done = You are an owner of this bot now: `admin` shows what you can do.
+claim-refused = This code is wrong, too old or used already. `atelier claim` on the console prints a new one.
+
+setup-show = **This place:** channels: { $channels } · threads: { $threads } · spoilers: { $spoilers } · jobs an hour: { $hourly ->
+    [0] no cap
+   *[other] { $hourly }
+} · language: { $language }
+    
+    Change it with `--channels here`, `--channels all`, `--threads on`, `--spoilers on`, `--hourly 20`, `--language en|zh|auto`.
+setup-all = all
+setup-on = on
+setup-off = off
+setup-only-groups = This is for servers and groups; here everything is yours.
+setup-not-allowed = Only those who manage this place can change how I behave in it.
+setup-usage = I don't know what to do with “{ $option }”. Use `--channels`, `--threads`, `--spoilers`, `--hourly` or `--language`, each with a value.
+setup-hourly = Jobs an hour is a whole number up to { $limit }; 0 means no cap.
+setup-switch = “{ $option }” is on or off.
+setup-language = The language is en, zh or auto.
+setup-channels = Channels are `here`, `all`, or their ids with commas between.
+refused-hourly = This place has made its { $hourly } for this hour. It goes on at the full hour; in a private chat with me you still can.
+hint-setup = how I behave in this place
+hint-privacy = what is kept, and erasing it
+hint-start = what this is

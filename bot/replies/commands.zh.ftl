@@ -91,3 +91,35 @@ hint-private = 仅你可见
 hint-kind = article、post、story、ad、lesson 或 free
 hint-length = short、medium、long 或字数
 hint-tone = 语气
+
+start = **{ $name }** 用你的文字生成图片和文章。说出你想要的，或点一个：
+
+privacy = **{ $name } 保存什么。** 保存你的提示词和结果，方便你再次找到：图片和文章在 { $days } 天后删除，你删除时立即删除。收据为记账保留；清除后不含你的文字。提示词不会写入日志，私密结果不会给别人看。
+    
+    `privacy erase` 删除你的所有提示词、结果和图片。
+privacy-sure = 这将永久删除你的所有提示词、结果和图片；积分保留。如果确定：`privacy erase yes`
+privacy-erased = 你的所有提示词、结果和图片已清除。
+
+claim-done = 你现在是这个机器人的所有者：`admin` 显示你能做什么。
+claim-refused = 此代码错误、过期或已使用。在控制台运行 `atelier claim` 可获得新代码。
+
+setup-show = **此处：** 频道：{ $channels } · 帖子：{ $threads } · 剧透遮罩：{ $spoilers } · 每小时任务：{ $hourly ->
+    [0] 不限
+   *[other] { $hourly }
+} · 语言：{ $language }
+    
+    用 `--channels here`、`--channels all`、`--threads on`、`--spoilers on`、`--hourly 20`、`--language en|zh|auto` 修改。
+setup-all = 全部
+setup-on = 开
+setup-off = 关
+setup-only-groups = 这用于服务器和群组；这里的一切都属于你。
+setup-not-allowed = 只有管理此处的人可以更改我的行为。
+setup-usage = 我不知道如何处理“{ $option }”。请使用 `--channels`、`--threads`、`--spoilers`、`--hourly` 或 `--language`，并各带一个值。
+setup-hourly = 每小时任务数是不超过 { $limit } 的整数；0 表示不限。
+setup-switch = “{ $option }”只能是 on 或 off。
+setup-language = 语言是 en、zh 或 auto。
+setup-channels = 频道是 `here`、`all`，或用逗号分隔的编号。
+refused-hourly = 此处本小时的 { $hourly } 个任务已用完，整点后继续；私聊我仍可使用。
+hint-setup = 我在此处的行为
+hint-privacy = 保存什么，以及如何清除
+hint-start = 这是什么

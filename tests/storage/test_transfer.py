@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from storage import accounts, artifacts, ledger, records, transfer
+from storage import accounts, artifacts, ledger, places, records, transfer
 from storage.accounts import Identity
 from storage.database import Database, Session, connect
 from storage.ledger import Grant
@@ -48,6 +48,9 @@ def _more(session: Session, account: int) -> None:
     records.spend(session, "free:x", 2**40, limit_us=2**50)
     records.learn(session, "tiny", 17)
     records.set_progress(session, 1, 1, b"\x00\xff")
+    places.set_settings(session, "discord", "1", b"{}")
+    places.keep_token(session, "discord", "1", "2", "token", NOON)
+    places.lead(session, "poller", "me", seconds=5)
     accounts.set_settings(session, account, {"locale": "zh", "steps": None})
     session.execute(update(AccountRow).where(AccountRow.id == 1).values(merged_into=account))
 
