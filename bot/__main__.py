@@ -13,7 +13,7 @@ import typer
 from bot import bootstrap
 from bot.archive import ArchiveError
 from bot.bootstrap import ROLES, Role
-from bot.cli import people, upkeep
+from bot.cli import doctor, people, upkeep
 from bot.cli.console import ConfigPath, address, load
 from bot.config import Config, ConfigError
 from bot.jobs.refusals import Refusal
@@ -47,7 +47,7 @@ def run(
 app.command(context_settings={"ignore_unknown_options": True})(people.grant)  # a minus is no option
 app.add_typer(upkeep.db, name="db")
 for command in (people.plan, people.ban, people.unban, people.user, people.stats, people.jobs, people.admin,
-                upkeep.backup, upkeep.restore):  # fmt: skip
+                upkeep.backup, upkeep.restore, doctor.doctor):  # fmt: skip
     app.command()(command)
 
 

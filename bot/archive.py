@@ -115,10 +115,10 @@ def writing(path: Path) -> Generator[Writer]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            with _packing(file, compressed=path.suffix in (".gz", ".tgz")) as packed:
-                with closing(Writer(packed)) as writer:
-                    yield writer
-                    writer.end()
+            compressed = path.suffix in (".gz", ".tgz")
+            with _packing(file, compressed=compressed) as packed, closing(Writer(packed)) as writer:
+                yield writer
+                writer.end()
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)

