@@ -35,7 +35,7 @@ def choose_model(
     code = "prompt-unknown-model" if found is None else "prompt-other-kind"
     if found is not None and found.kind == kind:
         code = "prompt-model-plan"
-    raise _unknown(code, "model", chosen, usable, suggest=found is None)
+    raise unknown(code, "model", chosen, usable, suggest=found is None)
 
 
 def fit(
@@ -106,9 +106,10 @@ def _is_open(model: ModelEntry, plan: str) -> bool:
     return not model.plans or plan in model.plans
 
 
-def _unknown(
+def unknown(
     code: str, option: str, name: str, known: Mapping[str, object], *, suggest: bool = True
 ) -> PromptError:
+    """The refusal of a name that is none of the `known`."""
     near = get_close_matches(name, list(known), n=1) if suggest else []
     suggestion = f"--{option} {near[0]}" if near else ""
     return PromptError(code, suggestion=suggestion, value=name, known=", ".join(known) or "–")
@@ -120,7 +121,7 @@ def _styled(prompt: Prompt, styles: Mapping[str, Style]) -> tuple[str, str]:
         return prompt.text, prompt.negative
     if prompt.style not in styles:
         code = "prompt-unknown-style" if styles else "prompt-no-styles"
-        raise _unknown(code, "style", prompt.style, styles)
+        raise unknown(code, "style", prompt.style, styles)
     style = styles[prompt.style]
     negatives = [part for part in (prompt.negative, style.negative) if part]
     return style.prompt.replace("{prompt}", prompt.text), ", ".join(negatives)
@@ -177,7 +178,7 @@ def _count(prompt: Prompt, model: ModelEntry, plan: Plan) -> int:
 
 def _scheduler(prompt: Prompt, model: ModelEntry) -> str:
     if prompt.scheduler and prompt.scheduler not in schedulers.NAMES:
-        raise _unknown("prompt-unknown-scheduler", "scheduler", prompt.scheduler, schedulers.NAMES)
+        raise unknown("prompt-unknown-scheduler", "scheduler", prompt.scheduler, schedulers.NAMES)
     return prompt.scheduler or model.scheduler
 
 
@@ -185,7 +186,7 @@ def _loras(prompt: Prompt, model: ModelEntry) -> tuple[LoraUse, ...]:
     for name, _ in prompt.loras:
         if name not in model.loras:
             code = "prompt-unknown-lora" if model.loras else "prompt-no-loras"
-            error = _unknown(code, "lora", name, model.loras)
+            error = unknown(code, "lora", name, model.loras)
             error.values["model"] = title(model)
             raise error
     return tuple(LoraUse(name=name, weight=weight) for name, weight in prompt.loras)

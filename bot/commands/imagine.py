@@ -20,7 +20,7 @@ async def run(context: Context, asking: Asking) -> Reply:
     parsed = prompt.parse(invocation.text)
     making.check_safe(context, parsed.text)
     account = await making.account_of(context, asking)
-    wanted = making.defaulted(parsed, defaults_of(account, "image"))
+    wanted = making.defaulted(parsed, defaults_of(account, "image", config))
     name, plan = submit.plan_of(config, account, context.clock())
     model = fitting.choose_model(
         wanted.model, config.models, kind="image", plan=name, default=config.defaults.image

@@ -8,10 +8,11 @@ from __future__ import annotations
 import msgspec
 
 from bot.chat import Reply
-from bot.commands import making, prompt
+from bot.commands import fitting, making, prompt
 from bot.commands.context import Asking, Context
 from bot.commands.prompt import Prompt
 from bot.commands.refused import PromptError
+from bot.config import Config
 from generators.requests import Kind
 from storage import accounts
 from storage.accounts import Account
@@ -41,13 +42,15 @@ async def run(context: Context, asking: Asking) -> Reply:
     return Reply(text=asking.say("settings-show", options=options or "—"))
 
 
-def defaults_of(account: Account, kind: Kind) -> Prompt:
-    """The person's defaults for one kind of request. What can no longer be read counts as none."""
-    try:
-        kept = prompt.parse(f"{_ANCHOR} {_options(account)}")
-    except PromptError:
-        return Prompt(text="")
-    return msgspec.structs.replace(kept, text="", **_ONLY[kind])
+def defaults_of(account: Account, kind: Kind, config: Config) -> Prompt:
+    """The person's defaults for one kind of request. What is of another kind, or no longer here, counts as none."""
+    kept = _kept(account)
+    model = config.models.get(kept.model)
+    known = {
+        "model": kept.model if model and model.kind == kind else "",
+        "style": kept.style if kept.style in config.styles else "",
+    }
+    return msgspec.structs.replace(kept, text="", **(known | _ONLY[kind]))
 
 
 async def _change(context: Context, asking: Asking, account: Account, text: str) -> Reply:
@@ -56,10 +59,25 @@ async def _change(context: Context, asking: Asking, account: Account, text: str)
         return Reply(
             text=asking.say("settings-options-only", text=wanted.text[1:].strip()[:80]), refused=True
         )
-    before = prompt.parse(f"{_ANCHOR} {_options(account)}")
-    options = prompt.format(making.defaulted(wanted, before)).removeprefix(_ANCHOR).strip()
+    _check_known(context.config, wanted)
+    options = prompt.format(making.defaulted(wanted, _kept(account))).removeprefix(_ANCHOR).strip()
     await context.database.run(accounts.set_settings, account.id, {"options": options})
     return Reply(text=asking.say("settings-show", options=options))
+
+
+def _check_known(config: Config, wanted: Prompt) -> None:
+    """Raises PromptError for a model or a style that is not here: as a default it would do nothing."""
+    if wanted.model and wanted.model not in config.models:
+        raise fitting.unknown("prompt-unknown-model", "model", wanted.model, config.models)
+    if wanted.style and wanted.style not in config.styles:
+        raise fitting.unknown("prompt-unknown-style", "style", wanted.style, config.styles)
+
+
+def _kept(account: Account) -> Prompt:
+    try:
+        return prompt.parse(f"{_ANCHOR} {_options(account)}")
+    except PromptError:  # an option that an older version knew
+        return Prompt(text=_ANCHOR)
 
 
 def _options(account: Account) -> str:

@@ -23,7 +23,7 @@ async def run(context: Context, asking: Asking) -> Reply:
     parsed = prompt.parse(invocation.text)
     making.check_safe(context, parsed.text)
     account = await making.account_of(context, asking)
-    wanted = making.defaulted(parsed, defaults_of(account, "text"))
+    wanted = making.defaulted(parsed, defaults_of(account, "text", config))
     name, plan = submit.plan_of(config, account, context.clock())
     model = fitting.choose_model(
         wanted.model, config.models, kind="text", plan=name, default=config.defaults.text
