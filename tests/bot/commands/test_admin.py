@@ -1,0 +1,107 @@
+"""`admin`: who may do what, once, and with a trace."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage import records
+from tests.bot.commands.stage import Stage, stage
+
+ADMINS = {
+    "ATELIER_ADMINS_OWNER": "test:boss", "ATELIER_ADMINS_BILLING": "test:bill",
+    "ATELIER_ADMINS_SUPPORT": "test:sue", "ATELIER_ADMINS_MODERATOR": "test:mod",
+}  # fmt: skip
+MAY = {
+    "grant test:ann 5": {"boss", "bill", "sue"},
+    "plan test:ann pro": {"boss", "bill"},
+    "user test:ann": {"boss", "bill", "sue", "mod"},
+    "stats": {"boss", "bill", "sue", "mod"},
+    "ban test:ann spam": {"boss", "mod"},
+    "unban test:ann": {"boss", "mod"},
+}
+
+
+@pytest.fixture
+async def office(database_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with stage(database_url, tmp_path, **ADMINS) as play:
+        await play.say("balance")
+        yield play
+
+
+async def test_each_role_may_do_its_own_and_nothing_else(office: Stage) -> None:
+    for command, allowed in MAY.items():
+        for who in ("boss", "bill", "sue", "mod"):
+            reply = await office.say("admin", command, by=who)
+            assert reply.refused == (who not in allowed), (command, who, reply.text)
+            assert not reply.refused or "needs one of these roles" in reply.text
+
+
+async def test_nobody_else_is_an_admin(office: Stage) -> None:
+    for command in MAY:
+        reply = await office.say("admin", command)
+        assert (reply.refused, reply.text) == (True, "This is for the admins named in config.toml.")
+    assert await office.credits() == 20
+
+
+async def test_a_grant_counts_once_however_often_its_event_comes(office: Stage) -> None:
+    for _ in range(3):
+        reply = await office.say("admin", "grant test:ann 5 sorry", by="boss", event="same")
+    assert "there are 25 to spend now" in reply.text
+    assert reply.only_for_requester
+    await office.say("admin", "grant test:ann -3", by="boss")
+    assert await office.credits() == 22
+    audit = await office.world.real.read(records.audits, limit=9, offset=0)
+    assert [(each.actor, each.action) for each in audit] == [("test:boss", "grant")] * 2
+    assert audit[-1].reason == "sorry"
+
+
+async def test_more_than_there_is_cannot_be_taken(office: Stage) -> None:
+    await office.say("admin", "grant test:ann -500", by="boss")
+    assert await office.credits() == 0
+
+
+async def test_a_ban_is_told_to_the_banned_with_its_reason_and_can_be_lifted(office: Stage) -> None:
+    await office.say("admin", "ban test:ann too much spam", by="mod")
+    reply = await office.say("imagine", "a red apple")
+    assert reply.refused
+    assert "Reason: too much spam." in reply.text
+    await office.say("admin", "unban test:ann", by="mod")
+    assert not (await office.say("imagine", "a red apple")).refused
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("grant", "admin grant WHO AMOUNT"),
+        ("grant test:ann", "admin grant WHO AMOUNT"),
+        ("grant test:ann many", "“many” is not a number of credits"),
+        ("grant test:ann 0", "“0” is not a number of credits"),
+        ("grant test:ann ٣", "is not a number of credits"),
+        ("grant test:ann 99999999999", "is not a number of credits"),
+        ("grant nobody 5", "There is no account “nobody”"),
+        ("grant test:nobody 5", "There is no account “test:nobody”"),
+        ("grant #999999 5", "There is no account “#999999”"),
+        ("grant #99999999999999999999 5", "There is no account"),
+        ("grant test:'; DROP TABLE jobs 5", "is not a number of credits"),
+        ("plan test:ann platinum", "There is no plan “platinum”. There are: basic, free, pro"),
+        ("ban test:ann", "admin ban WHO REASON"),
+        ("dance", "admin stats"),
+        ("", "admin stats"),
+    ],
+)
+async def test_what_is_wrong_is_said(office: Stage, command: str, said: str) -> None:
+    assert said in (await office.say("admin", command, by="boss")).text
+    assert await office.credits() == 20
+
+
+async def test_user_and_stats_show_figures_and_never_a_prompt(office: Stage) -> None:
+    await office.made("imagine", "a secret apple")
+    user = (await office.say("admin", "user test:ann", by="sue")).text
+    assert "test:ann" in user
+    assert "lot daily" in user
+    stats = (await office.say("admin", "stats", by="sue")).text
+    assert "jobs completed" in stats
+    assert "secret" not in user + stats

@@ -1,0 +1,127 @@
+"""`imagine`: words, and perhaps a picture, become pictures."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from bot.chat import Action, Audience, Card
+from generators import requests
+from generators.requests import ImageToImage, Request, TextToImage
+from tests.bot.commands.stage import Open, Stage, button
+
+
+async def request_of(play: Stage, card: Card) -> Request:
+    return requests.decode((await play.world.job(card.job)).request)
+
+
+def png(width: int = 64, height: int = 64) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+async def test_words_become_a_labelled_picture_with_buttons(play: Stage) -> None:
+    reply = await play.say("imagine", "a red apple")
+    assert [card.state for card in reply.cards] == ["waiting"]
+    assert [each.action for each in reply.cards[0].buttons] == [Action.CANCEL]
+    card = await play.ended(reply.cards[0].job)
+    assert (card.state, card.prompt, len(card.pictures)) == ("done", "a red apple", 1)
+    assert card.label == "Made with AI · Tiny Emoji"
+    assert Action.UPSCALE in [each.action for each in card.buttons]
+    assert await play.credits() == 19
+
+
+async def test_the_model_says_what_the_prompt_leaves_open(play: Stage) -> None:
+    request = await request_of(play, await play.made("imagine", "a red apple"))
+    assert isinstance(request, TextToImage)
+    assert (request.width, request.height, request.steps, request.guidance) == (128, 128, 20, 4.0)
+    assert request.seed >= 1000  # a fresh one
+
+
+async def test_options_and_styles_reach_the_model_and_not_its_words(play: Stage) -> None:
+    request = await request_of(
+        play, await play.made("imagine", "an apple —ar 2：1 --style ink --no worms --seed 7 -n 2")
+    )
+    assert isinstance(request, TextToImage)
+    assert request.prompt.startswith("traditional Chinese ink wash painting of an apple,")
+    assert "worms" in request.negative
+    assert (request.seed, request.count) == (7, 2)
+    assert request.width > request.height
+
+
+async def test_a_picture_that_is_sent_or_answered_is_the_start(play: Stage) -> None:
+    sent = await play.made("imagine", "an apple", picture=png(100, 50))
+    request = await request_of(play, sent)
+    assert isinstance(request, ImageToImage)
+    assert request.source.startswith("uploads/")
+    assert request.width > request.height
+    answered = await request_of(play, await play.made("imagine", "at night", origin=sent.job))
+    assert isinstance(answered, ImageToImage)
+    assert answered.source == f"jobs/{sent.job}/1/0.png"
+
+
+async def test_nobody_can_answer_anothers_result_in_private(play: Stage) -> None:
+    card = await play.made("imagine", "a red apple")
+    reply = await play.say("imagine", "at night", origin=card.job, by="bob")
+    assert (reply.refused, reply.text) == (True, "That belongs to somebody else.")
+    assert not (await play.say("imagine", "at night", origin=card.job, by="bob", place="group")).refused
+
+
+async def test_a_private_result_does_not_exist_for_others(play: Stage) -> None:
+    card = await play.made("imagine", "a secret apple --private", place="group")
+    assert card.private
+    reply = await play.say("imagine", "at night", origin=card.job, by="bob", place="group")
+    assert reply.refused
+    request = await request_of(play, card)
+    assert isinstance(request, TextToImage)
+    assert not request.reveal_prompt  # nor do its words travel inside the file
+
+
+async def test_an_audience_of_one_is_private_as_well(play: Stage) -> None:
+    card = await play.made("imagine", "an apple", audience=Audience.PRIVATE)
+    assert card.private
+
+
+async def test_an_empty_prompt_gets_examples_to_tap(play: Stage) -> None:
+    reply = await play.say("imagine", " \n ")
+    assert reply.refused
+    assert "a red apple" in reply.text
+    assert [each.action for each in reply.buttons] == [Action.ASK] * 3
+    tapped = await play.press(reply.buttons[1].id)
+    assert tapped.cards[0].prompt == "a rocket"
+
+
+async def test_what_the_policy_forbids_is_refused_before_anything_is_stored(play: Stage) -> None:
+    reply = await play.say("imagine", "a nude portrait")
+    assert reply.refused
+    assert "nothing was charged" in reply.text
+    assert (await play.say("jobs")).cards == ()
+
+
+async def test_limits_are_said_with_the_way_out(open_stage: Open) -> None:
+    play = await open_stage(ATELIER_PLANS_FREE_PIXELS_MAX="16384")
+    assert "`--steps` goes up to 30 on your plan" in (await play.say("imagine", "x --steps 40")).text
+    assert "up to 2 on your plan" in (await play.say("imagine", "x -n 4")).text
+    assert (
+        "Your plan allows pictures of up to 16384 pixels"
+        in (await play.say("imagine", "x --size 256x256")).text
+    )
+    assert await play.credits() == 0  # not even the allowance was needed
+
+
+async def test_credits_that_do_not_suffice_are_said_with_the_hour(open_stage: Open) -> None:
+    play = await open_stage(ATELIER_PLANS_FREE_CREDITS_DAY="2")
+    await play.made("imagine", "a red apple")
+    reply = await play.say("imagine", "a red apple")
+    assert reply.refused
+    assert "This costs 1 credit and you have 0." in reply.text
+    assert "00:00 UTC" in reply.text
+
+
+async def test_chinese_is_answered_in_chinese(play: Stage) -> None:
+    card = await play.made("imagine", "一个红苹果", locale="zh")
+    assert "AI" in card.label
+    assert [each.label for each in card.buttons if each.action is Action.DELETE] == ["删除"]
+    assert button(card, Action.AGAIN)
