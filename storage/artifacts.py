@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from storage.prepared import Prepared
 from storage.tables import ArtifactRow, UploadRow
 
 
@@ -39,11 +40,15 @@ _COLUMNS = (
     ArtifactRow.size_bytes, ArtifactRow.width, ArtifactRow.height, ArtifactRow.seed,
 )  # fmt: skip
 _FIELDS = Artifact.__struct_fields__
+_ADD = Prepared(
+    insert(ArtifactRow).inline(),
+    sets=("job_id", "created_at", "expires_at", *NewArtifact.__struct_fields__),
+)
 
 
 def add(session: Session, job: int, made: list[NewArtifact], now: datetime, *, expires_at: datetime) -> None:
-    session.execute(
-        insert(ArtifactRow),
+    _ADD.many(
+        session,
         [
             {"job_id": job, "created_at": now, "expires_at": expires_at, **msgspec.structs.asdict(each)}
             for each in made

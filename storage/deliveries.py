@@ -8,9 +8,16 @@ import msgspec
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from storage.prepared import Prepared
 from storage.signals import notify
 from storage.tables import DeliveryRow
 from storage.types import from_now
+
+
+_ENQUEUE = Prepared(
+    insert(DeliveryRow).inline(),
+    sets=("job_id", "account_id", "platform", "state", "attempts", "message", "due_at", "created_at"),
+)
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,11 +31,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 def enqueue(session: Session, job: int, account: int, platform: str, now: datetime) -> None:
     """One delivery a job."""
-    session.execute(
-        insert(DeliveryRow).values(
-            job_id=job, account_id=account, platform=platform, state="pending", attempts=0, message="",
-            due_at=now, created_at=now,
-        )
+    _ENQUEUE(
+        session, job_id=job, account_id=account, platform=platform, state="pending", attempts=0, message="",
+        due_at=now, created_at=now,
     )  # fmt: skip
     notify(session, "deliveries", job)
 

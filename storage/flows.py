@@ -10,9 +10,10 @@ A flow's debt, measured less predicted time, is settled when its next job is cla
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.orm import Session, aliased
 
+from storage.prepared import Prepared
 from storage.tables import FlowRow, TierRow
 from storage.types import insert_for, larger
 
@@ -27,6 +28,7 @@ class Pick(msgspec.Struct, frozen=True):
     flow_start_us: int
     debt_us: int
     weight: int
+    tier_start_us: int
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,84 +60,43 @@ def define_tiers(session: Session, weights: dict[str, int]) -> None:
 
 def enqueue(session: Session, account: int, tier: str, *, cap: int) -> None:
     """One more job waits in the account's flow, which from now on runs at most `cap` at once."""
-    changed = session.execute(
-        update(FlowRow)
-        .where(FlowRow.account_id == account, FlowRow.tier == tier)
-        .values(waiting=FlowRow.waiting + 1, cap=cap, eligible=FlowRow.running < cap)
-    )
-    if not changed.rowcount:  # type: ignore[attr-defined]
-        session.execute(
-            insert(FlowRow).values(
-                account_id=account,
-                tier=tier,
-                start_us=0,
-                debt_us=0,
-                waiting=1,
-                running=0,
-                cap=cap,
-                eligible=cap > 0,
-            )
-        )
+    if not _ENQUEUE(session, of_account=account, of_tier=tier, cap_new=cap).rowcount:
+        _OPEN(
+            session, account_id=account, tier=tier, start_us=0, debt_us=0, waiting=1, running=0, cap=cap,
+            eligible=cap > 0,
+        )  # fmt: skip
 
 
 def move(
     session: Session, account: int, tier: str, *, waiting: int = 0, running: int = 0, debt_us: int = 0
 ) -> None:
     """Adds to a flow's counts, and remembers what a job took beyond (or below) its prediction."""
-    waits, runs = FlowRow.waiting + waiting, FlowRow.running + running
-    session.execute(
-        update(FlowRow)
-        .where(FlowRow.account_id == account, FlowRow.tier == tier)
-        .values(
-            waiting=waits,
-            running=runs,
-            debt_us=FlowRow.debt_us + debt_us,
-            eligible=(waits > 0) & (runs < FlowRow.cap),
-        )
-    )
+    _MOVE(session, of_account=account, of_tier=tier, more_waiting=waiting, more_running=running, more_us=debt_us)
 
 
 def pick(session: Session) -> Pick | None:
     """The flow whose turn it is; the tiers are locked until the transaction ends."""
-    row = session.execute(
-        select(FlowRow.account_id, FlowRow.tier, larger(FlowRow.start_us, TierRow.now_us), FlowRow.debt_us,
-               TierRow.weight)
-        .join(TierRow, TierRow.name == FlowRow.tier)
-        .where(FlowRow.eligible)
-        .order_by(TierRow.weight == 0, TierRow.start_us, FlowRow.start_us, FlowRow.account_id)
-        .limit(1)
-    ).one_or_none()  # fmt: skip
+    row = _PICK(session).one_or_none()
     return Pick(*row) if row else None
 
 
 def lock_tiers(session: Session) -> None:
     """Two dispatchers pick one after the other."""
-    session.execute(select(TierRow.name).order_by(TierRow.name).with_for_update(key_share=True))
+    _LOCK_TIERS(session).close()
 
 
 def advance(session: Session, picked: Pick, cost_us: int) -> None:
     """The picked flow's job goes into service: virtual times move on and its debt is settled."""
     cost = max(cost_us + picked.debt_us, 0)
-    session.execute(
-        update(FlowRow)
-        .where(FlowRow.account_id == picked.account, FlowRow.tier == picked.tier)
-        .values(
-            start_us=picked.flow_start_us + cost,
-            debt_us=0,
-            waiting=FlowRow.waiting - 1,
-            running=FlowRow.running + 1,
-            eligible=(FlowRow.waiting - 1 > 0) & (FlowRow.running + 1 < FlowRow.cap),
-        )
+    _ADVANCE_FLOW(
+        session, of_account=picked.account, of_tier=picked.tier, start_new=picked.flow_start_us + cost
     )
-    between = select(TierRow.now_us).where(TierRow.name == BETWEEN).scalar_subquery()
-    start = session.scalar(select(larger(TierRow.start_us, between)).where(TierRow.name == picked.tier)) or 0
-    session.execute(
-        update(TierRow)
-        .where(TierRow.name == picked.tier)
-        .values(now_us=picked.flow_start_us, start_us=start + cost // max(picked.weight, 1))
-    )
+    _ADVANCE_TIER(
+        session, of_tier=picked.tier, now_us=picked.flow_start_us,
+        start_us=picked.tier_start_us + cost // max(picked.weight, 1),
+    )  # fmt: skip
     if picked.weight:
-        session.execute(update(TierRow).where(TierRow.name == BETWEEN).values(now_us=start))
+        _ADVANCE_BETWEEN(session, now_us=picked.tier_start_us)
 
 
 def snapshot(session: Session) -> tuple[list[Tier], list[Flow]]:
@@ -155,3 +116,52 @@ def snapshot(session: Session) -> tuple[list[Tier], list[Flow]]:
         )
     ]
     return tiers, flows
+
+
+# --- statements -------------------------------------------------------------------------------------------
+
+_more_waiting = FlowRow.waiting + bindparam("more_waiting", type_=FlowRow.waiting.type)
+_more_running = FlowRow.running + bindparam("more_running", type_=FlowRow.running.type)
+_cap_new = bindparam("cap_new", type_=FlowRow.cap.type)
+_flow = update(FlowRow).where(
+    FlowRow.account_id == bindparam("of_account"), FlowRow.tier == bindparam("of_tier")
+)
+_between = aliased(TierRow)
+
+_ENQUEUE = Prepared(
+    _flow.values(waiting=FlowRow.waiting + 1, cap=_cap_new, eligible=FlowRow.running < _cap_new), sets=()
+)
+_OPEN = Prepared(
+    insert(FlowRow).inline(),
+    sets=("account_id", "tier", "start_us", "debt_us", "waiting", "running", "cap", "eligible"),
+)
+_MOVE = Prepared(
+    _flow.values(
+        waiting=_more_waiting, running=_more_running,
+        debt_us=FlowRow.debt_us + bindparam("more_us", type_=FlowRow.debt_us.type),
+        eligible=(_more_waiting > 0) & (_more_running < FlowRow.cap),
+    ),
+    sets=(),
+)  # fmt: skip
+_PICK = Prepared(
+    select(FlowRow.account_id, FlowRow.tier, larger(FlowRow.start_us, TierRow.now_us), FlowRow.debt_us,
+           TierRow.weight, larger(TierRow.start_us, _between.now_us))
+    .join(TierRow, TierRow.name == FlowRow.tier)
+    .join(_between, _between.name == BETWEEN)
+    .where(FlowRow.eligible)
+    .order_by(TierRow.weight == 0, TierRow.start_us, FlowRow.start_us, FlowRow.account_id)
+    .limit(1)
+)  # fmt: skip
+_LOCK_TIERS = Prepared(select(TierRow.name).order_by(TierRow.name).with_for_update(key_share=True))
+_ADVANCE_FLOW = Prepared(
+    _flow.values(
+        start_us=bindparam("start_new", type_=FlowRow.start_us.type), debt_us=0,
+        waiting=FlowRow.waiting - 1, running=FlowRow.running + 1,
+        eligible=(FlowRow.waiting - 1 > 0) & (FlowRow.running + 1 < FlowRow.cap),
+    ),
+    sets=(),
+)  # fmt: skip
+_ADVANCE_TIER = Prepared(
+    update(TierRow).where(TierRow.name == bindparam("of_tier")), sets=("now_us", "start_us")
+)
+_ADVANCE_BETWEEN = Prepared(update(TierRow).where(TierRow.name == BETWEEN), sets=("now_us",))

@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, case, func, insert, literal, or_, select, update
+from sqlalchemy import bindparam, case, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
+from storage.prepared import Prepared
 from storage.tables import EntryRow, HoldRow, LotRow
 from storage.types import insert_for
 
@@ -57,14 +58,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 def lots(session: Session, account: int, now: datetime) -> list[Lot]:
     """What the account may spend now, in burn order."""
-    rank = case(
-        {kind: place for place, kind in enumerate(BURN_ORDER)}, value=LotRow.kind, else_=len(BURN_ORDER)
-    )
-    rows = session.execute(
-        select(LotRow.id, LotRow.kind, LotRow.granted, LotRow.remaining, LotRow.expires_at, LotRow.key)
-        .where(LotRow.account_id == account, LotRow.remaining > 0, _live(now))
-        .order_by(rank, LotRow.expires_at.is_(None), LotRow.expires_at, LotRow.id)
-    )
+    rows = _LOTS(session, of_account=account, now=now)
     return [Lot(*row) for row in rows]
 
 
@@ -93,8 +87,8 @@ def hold(session: Session, account: int, job: int, amount: int, now: datetime, *
         return
     parts = split(live, amount)
     for lot, part in parts:
-        session.execute(update(LotRow).where(LotRow.id == lot).values(remaining=LotRow.remaining - part))
-    session.execute(insert(HoldRow), [{"job_id": job, "lot_id": lot, "amount": part} for lot, part in parts])
+        _DRAW(session, of_lot=lot, less=part)
+        _HOLD(session, job_id=job, lot_id=lot, amount=part, captured=0, open=True)
     post(session, account, f"hold:{job}", "available", "held", amount, now, job=job)
 
 
@@ -119,18 +113,14 @@ def settle(
     A lot that lapsed meanwhile takes its part back too; when the fault was ours it is good for another day.
     A hold ends once: the second time nothing happens and 0 is returned.
     """
-    held = session.execute(
-        select(HoldRow.lot_id, HoldRow.amount)
-        .where(HoldRow.job_id == job, HoldRow.open)
-        .order_by(HoldRow.lot_id)
-    ).all()
+    held = _HELD(session, of_job=job).all()
     total = sum(part for _, part in held)
     captured = min(max(used, 0), total)
     left = captured
     for lot, part in held:
         taken = min(left, part)
         left -= taken
-        _end_part(session, job, lot, taken)
+        _END_PART(session, of_job=job, of_lot=lot, captured=taken, open=False)
         if part > taken:
             _give_back(session, lot, part - taken, now, our_fault=our_fault)
     if captured:
@@ -180,19 +170,10 @@ def post(
     *, job: int | None = None, lot: int | None = None, reason: str = "",
 ) -> None:  # fmt: skip
     """Appends one movement. A key that was used before is an IntegrityError: nothing moves twice."""
-    session.execute(
-        insert(EntryRow).values(
-            key=key,
-            account_id=account,
-            source=source,
-            target=target,
-            amount=amount,
-            at=now,
-            job_id=job,
-            lot_id=lot,
-            reason=reason[:200],
-        )
-    )
+    _POST(
+        session, key=key, account_id=account, source=source, target=target, amount=amount, at=now, job_id=job,
+        lot_id=lot, reason=reason[:200],
+    )  # fmt: skip
 
 
 class Drift(msgspec.Struct, frozen=True):
@@ -222,10 +203,6 @@ def balance_of_books(session: Session) -> dict[str, int]:
     return books
 
 
-def _live(now: datetime) -> ColumnElement[bool]:
-    return or_(LotRow.expires_at.is_(None), LotRow.expires_at > now)
-
-
 def _new_lot(session: Session, account: int, each: Grant, now: datetime) -> int | None:
     return session.scalar(
         insert_for(session)(LotRow)
@@ -236,14 +213,6 @@ def _new_lot(session: Session, account: int, each: Grant, now: datetime) -> int 
         .on_conflict_do_nothing(index_elements=["key"])
         .returning(LotRow.id)
     )  # fmt: skip
-
-
-def _end_part(session: Session, job: int, lot: int, captured: int) -> None:
-    session.execute(
-        update(HoldRow)
-        .where(HoldRow.job_id == job, HoldRow.lot_id == lot)
-        .values(captured=captured, open=False)
-    )
 
 
 def _give_back(session: Session, lot: int, part: int, now: datetime, *, our_fault: bool) -> None:
@@ -311,3 +280,33 @@ def _hold_drift(session: Session) -> Iterable[Drift]:
     )
     for job, amount in rows:
         yield Drift("hold", job, 0, amount)
+
+
+# --- statements -------------------------------------------------------------------------------------------
+
+_rank = case({kind: place for place, kind in enumerate(BURN_ORDER)}, value=LotRow.kind, else_=len(BURN_ORDER))
+_live = or_(LotRow.expires_at.is_(None), LotRow.expires_at > bindparam("now", type_=LotRow.expires_at.type))
+_LOTS = Prepared(
+    select(LotRow.id, LotRow.kind, LotRow.granted, LotRow.remaining, LotRow.expires_at, LotRow.key)
+    .where(LotRow.account_id == bindparam("of_account"), LotRow.remaining > 0, _live)
+    .order_by(_rank, LotRow.expires_at.is_(None), LotRow.expires_at, LotRow.id)
+)
+_DRAW = Prepared(
+    update(LotRow).where(LotRow.id == bindparam("of_lot"))
+    .values(remaining=LotRow.remaining - bindparam("less", type_=LotRow.remaining.type)),
+    sets=(),
+)  # fmt: skip
+_HOLD = Prepared(insert(HoldRow).inline(), sets=("job_id", "lot_id", "amount", "captured", "open"))
+_HELD = Prepared(
+    select(HoldRow.lot_id, HoldRow.amount)
+    .where(HoldRow.job_id == bindparam("of_job"), HoldRow.open)
+    .order_by(HoldRow.lot_id)
+)
+_END_PART = Prepared(
+    update(HoldRow).where(HoldRow.job_id == bindparam("of_job"), HoldRow.lot_id == bindparam("of_lot")),
+    sets=("captured", "open"),
+)
+_POST = Prepared(
+    insert(EntryRow).inline(),
+    sets=("key", "account_id", "source", "target", "amount", "at", "job_id", "lot_id", "reason"),
+)

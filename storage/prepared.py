@@ -25,18 +25,23 @@ class Prepared:
         self._compiled: WeakKeyDictionary[Dialect, Compiled] = WeakKeyDictionary()
 
     def __call__(self, session: Session, **parameters: Any) -> CursorResult[Any]:
-        return self._execute(session, parameters)
+        return self._execute(session, [parameters])
 
     def many(self, session: Session, rows: list[dict[str, Any]]) -> None:
         """Once for each row of parameters."""
         self._execute(session, rows)
 
-    def _execute(self, session: Session, parameters: Any) -> CursorResult[Any]:
+    def _execute(self, session: Session, rows: list[dict[str, Any]]) -> CursorResult[Any]:
         connection: Any = session.connection()
         compiled = self._compiled.get(connection.dialect)
         if compiled is None:
             compiled = self._compile(connection.dialect)
-        return connection.execute(compiled, parameters)
+        # As `Connection.execute` does it, less the search: SQLAlchemy 2.1 has no public way to run what is compiled.
+        start: Any = connection.dialect.execution_ctx_cls._init_compiled
+        return connection._execute_context(
+            connection.dialect, start, compiled, rows, connection.get_execution_options(),
+            compiled, rows, self._statement, None,
+        )  # fmt: skip
 
     def _compile(self, dialect: Dialect) -> Compiled:
         statement: Any = self._statement

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
+from storage.prepared import Prepared
 from storage.signals import notify
 from storage.tables import AuditRow, BudgetRow, NonceRow, ProgressRow, TimingRow
 from storage.types import insert_for
@@ -60,22 +61,19 @@ def forget_nonces(session: Session, now: datetime) -> None:
 
 def spend(session: Session, scope: str, amount_us: int, *, limit_us: int) -> bool:
     """Adds to a budget unless that would pass its limit; a negative amount always gives back."""
-    session.execute(
+    if _SPEND(session, of_scope=scope, more_us=amount_us, limit_us=limit_us).rowcount:
+        return True
+    opened = session.execute(
         insert_for(session)(BudgetRow).values(scope=scope, used_us=0).on_conflict_do_nothing()
-    )  # fmt: skip
-    changed = session.execute(
-        update(BudgetRow)
-        .where(BudgetRow.scope == scope, BudgetRow.used_us + amount_us <= limit_us)
-        .values(used_us=BudgetRow.used_us + amount_us)
     )
-    return bool(changed.rowcount)  # type: ignore[attr-defined]
+    if not opened.rowcount:  # type: ignore[attr-defined]
+        return False
+    return bool(_SPEND(session, of_scope=scope, more_us=amount_us, limit_us=limit_us).rowcount)
 
 
 def correct(session: Session, scope: str, amount_us: int) -> None:
     """What a job took beyond (or below) what its budget was charged."""
-    session.execute(
-        update(BudgetRow).where(BudgetRow.scope == scope).values(used_us=BudgetRow.used_us + amount_us)
-    )
+    _CORRECT(session, of_scope=scope, more_us=amount_us)
 
 
 def spent(session: Session, scope: str) -> int:
@@ -88,7 +86,7 @@ def timings(session: Session) -> dict[str, int]:
 
 
 def timing(session: Session, model: str) -> int | None:
-    return session.scalar(select(TimingRow.unit_us).where(TimingRow.model == model))
+    return _TIMING(session, of_model=model).scalar()
 
 
 def learn(session: Session, model: str, unit_us: int) -> None:
@@ -116,4 +114,14 @@ def progress(session: Session, jobs: list[int]) -> dict[int, bytes]:
 
 
 def clear_progress(session: Session, job: int) -> None:
-    session.execute(delete(ProgressRow).where(ProgressRow.job_id == job))
+    _CLEAR_PROGRESS(session, of_job=job)
+
+
+# --- statements -------------------------------------------------------------------------------------------
+
+_used_us = BudgetRow.used_us + bindparam("more_us", type_=BudgetRow.used_us.type)
+_budget = update(BudgetRow).where(BudgetRow.scope == bindparam("of_scope")).values(used_us=_used_us)
+_SPEND = Prepared(_budget.where(_used_us <= bindparam("limit_us", type_=BudgetRow.used_us.type)), sets=())
+_CORRECT = Prepared(_budget, sets=())
+_TIMING = Prepared(select(TimingRow.unit_us).where(TimingRow.model == bindparam("of_model")))
+_CLEAR_PROGRESS = Prepared(delete(ProgressRow).where(ProgressRow.job_id == bindparam("of_job")))

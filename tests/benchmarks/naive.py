@@ -48,6 +48,7 @@ from storage.tables import (
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=30)
+LOCK = {"key_share": True}  # FOR NO KEY UPDATE: a foreign key that is checked does not wait for it
 
 
 class Sessions(ABC):
@@ -97,7 +98,7 @@ def sessions(url: str) -> Sessions:
 
 
 def submit(session: Session, config: Config, ask: Ask, now: datetime) -> int:
-    account = session.get(AccountRow, ask.account, with_for_update=True)
+    account = session.get(AccountRow, ask.account, with_for_update=LOCK)
     assert account is not None
     known = session.scalars(select(JobRow).where(JobRow.key == ask.key)).one_or_none()
     if known is not None:
@@ -124,7 +125,7 @@ def submit(session: Session, config: Config, ask: Ask, now: datetime) -> int:
 
 
 def claim(session: Session, owner: str, limit: int) -> list[int]:
-    session.scalars(select(TierRow).order_by(TierRow.name).with_for_update()).all()
+    session.scalars(select(TierRow).order_by(TierRow.name).with_for_update(key_share=True)).all()
     claimed: list[int] = []
     while len(claimed) < limit and (job := _claim_one(session, owner)):
         claimed.append(job.id)
@@ -134,7 +135,7 @@ def claim(session: Session, owner: str, limit: int) -> list[int]:
 def complete(
     session: Session, config: Config, job_id: int, made: list[NewArtifact], now: datetime, used_us: int
 ) -> bool:
-    job = session.get(JobRow, job_id, with_for_update=True)
+    job = session.get(JobRow, job_id, with_for_update=LOCK)
     assert job is not None
     if job.state != "running":
         return False
@@ -170,13 +171,13 @@ def _jobs(session: Session, account: AccountRow, condition: Any) -> int:
 def _live_lots(session: Session, account: AccountRow, now: datetime) -> list[LotRow]:
     alive = or_(LotRow.expires_at.is_(None), LotRow.expires_at > now)
     lots = session.scalars(
-        select(LotRow).where(LotRow.account_id == account.id, LotRow.remaining > 0, alive).with_for_update()
+        select(LotRow).where(LotRow.account_id == account.id, LotRow.remaining > 0, alive).with_for_update(key_share=True)
     )
     return sorted(lots, key=lambda lot: (BURN_ORDER.index(lot.kind), str(lot.expires_at or "z"), lot.id))
 
 
 def _flow(session: Session, account: int, tier: str) -> FlowRow | None:
-    return session.get(FlowRow, (account, tier), with_for_update=True)
+    return session.get(FlowRow, (account, tier), with_for_update=LOCK)
 
 
 def _enqueue(session: Session, account: AccountRow, cap: int) -> None:
@@ -220,14 +221,14 @@ def _claim_one(session: Session, owner: str) -> JobRow | None:
     job = session.scalars(
         select(JobRow)
         .where(JobRow.account_id == flow.account_id, JobRow.tier == flow.tier, JobRow.state == "available")
-        .order_by(JobRow.id).limit(1).with_for_update()
+        .order_by(JobRow.id).limit(1).with_for_update(key_share=True)
     ).one()  # fmt: skip
     now = datetime.now(UTC)
     job.state, job.owner, job.attempt = "running", owner, job.attempt + 1
     job.lease_until, job.started_at = now + LEASE, job.started_at or now
     session.flush()
     start = max(flow.start_us, tier.now_us)
-    session.refresh(flow, with_for_update=True)
+    session.refresh(flow, with_for_update=LOCK)
     flow.start_us, flow.debt_us = start + max(job.cost_us + flow.debt_us, 0), 0
     flow.waiting -= 1
     flow.running += 1
