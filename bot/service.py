@@ -73,7 +73,8 @@ class Service(Chat):
         key = (person.platform, person.id)
         if (known := self._accounts.get(key)) is not None:
             return known
-        identity = Identity(platform=person.platform, external_id=person.id, name=person.name)
+        name = person.name.replace("\0", "")  # PostgreSQL cannot store it
+        identity = Identity(platform=person.platform, external_id=person.id, name=name)
         found = await self._context.database.run(accounts.resolve, identity, self._context.clock())
         if len(self._accounts) >= CACHED_MAX:
             self._accounts.clear()

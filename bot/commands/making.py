@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from bot.chat import Attachment, AttachmentGone, Audience, Reply
@@ -117,6 +119,7 @@ async def _upload(context: Context, asking: Asking, attachment: Attachment) -> S
     try:
         data = await attachment.read()
         info = source.inspect(data, bytes_max=limits.upload_bytes_max, pixels_max=limits.upload_pixels_max)
+        await asyncio.to_thread(source.decode, data, bytes_max=limits.upload_bytes_max)  # is it whole?
     except AttachmentGone:
         raise Refusal("refused-attachment-gone") from None
     except SourceRefused as refused:
