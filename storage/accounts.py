@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage import jobs
+from storage.prepared import Prepared
 from storage.tables import AccountRow, ArtifactRow, IdentityRow, JobRow, UploadRow
 from storage.types import insert_for
 
@@ -33,6 +34,8 @@ _COLUMNS = (
     AccountRow.id, AccountRow.plan, AccountRow.plan_until, AccountRow.settings, AccountRow.banned_reason,
     AccountRow.created_at, AccountRow.merged_into,
 )  # fmt: skip
+_account = select(*_COLUMNS).where(AccountRow.id == bindparam("of_account"))
+_GET, _LOCK = Prepared(_account), Prepared(_account.with_for_update(key_share=True))
 
 
 def resolve(session: Session, identity: Identity, now: datetime) -> int:
@@ -115,8 +118,7 @@ def set_ban(session: Session, account: int, reason: str | None) -> None:
 
 
 def _fetch(session: Session, account: int, *, lock: bool) -> Account | None:
-    statement = select(*_COLUMNS).where(AccountRow.id == account)
-    row = session.execute(statement.with_for_update(key_share=True) if lock else statement).one_or_none()
+    row = (_LOCK if lock else _GET)(session, of_account=account).one_or_none()
     if row is None:
         return None
     if row.merged_into is not None:

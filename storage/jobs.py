@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage import flows
+from storage.prepared import Prepared
 from storage.signals import notify
 from storage.tables import FlowRow, HoldRow, JobRow
 from storage.types import from_now
@@ -92,36 +93,26 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(session: Session, account: int, key: str, now: datetime) -> Load:
     """One statement: the account's own counts, and whether this key already made a job."""
-    flow = select(func.coalesce(func.sum(FlowRow.waiting), 0)).where(FlowRow.account_id == account)
-    busy = select(func.coalesce(func.sum(FlowRow.running), 0)).where(FlowRow.account_id == account)
-    recent = select(func.count()).where(
-        JobRow.account_id == account, JobRow.created_at > now - timedelta(minutes=1)
-    )
-    known = select(JobRow.id).where(JobRow.key == key)
-    row = session.execute(
-        select(
-            known.scalar_subquery(), flow.scalar_subquery(), busy.scalar_subquery(), recent.scalar_subquery()
-        )
-    ).one()
+    row = _LOAD(session, of_key=key, of_account=account, since=now - timedelta(minutes=1)).one()
     return Load(known=row[0], waiting=int(row[1]), running=int(row[2]), recent=int(row[3]))
 
 
 def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
     """Inserts the job and queues it in its flow; returns its id. A known key is an IntegrityError."""
-    made = session.scalar(
-        insert(JobRow)
-        .values(
-            key=job.key, account_id=job.account, tier=job.tier, kind=job.kind, model=job.model,
-            words=job.words, request=job.request, address=job.address, private=job.private,
-            origin=job.origin, cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget,
-            run_at=now, created_at=now, state="available", attempt=0, failures=0, cancel_requested=False, paid=0,
-        )
-        .returning(JobRow.id)
-    )  # fmt: skip
-    assert made is not None
+    return queue(session, job, now, cap=cap).id
+
+
+def queue(session: Session, job: NewJob, now: datetime, *, cap: int) -> Job:
+    """Like `add`, and returns the whole job."""
+    row = _ADD(
+        session, key=job.key, account_id=job.account, tier=job.tier, kind=job.kind, model=job.model,
+        words=job.words, request=job.request, address=job.address, private=job.private, origin=job.origin,
+        cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget, run_at=now, created_at=now,
+        state="available", attempt=0, failures=0, cancel_requested=False, paid=0,
+    ).one()  # fmt: skip
     flows.enqueue(session, job.account, job.tier, cap=cap)
     notify(session, "jobs")
-    return made
+    return _job(row)
 
 
 def get(session: Session, job: int) -> Job | None:
@@ -134,9 +125,7 @@ def by_key(session: Session, key: str) -> Job | None:
 
 def lock(session: Session, job: int) -> Job | None:
     """Like `get`, holding the job's lock until the transaction ends."""
-    row = session.execute(
-        select(*_COLUMNS).where(JobRow.id == job).with_for_update(key_share=True)
-    ).one_or_none()
+    row = _LOCK(session, of_job=job).one_or_none()
     return _job(row) if row else None
 
 
@@ -333,20 +322,9 @@ def _locked(session: Session, condition: ColumnElement[bool], limit: int) -> lis
 
 
 def _claim_first(session: Session, picked: flows.Pick, owner: str, lease_seconds: int) -> Job | None:
-    first = (
-        select(JobRow.id)
-        .where(JobRow.account_id == picked.account, JobRow.tier == picked.tier, JobRow.state == "available")
-        .order_by(JobRow.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
-    )  # fmt: skip
-    row = session.execute(
-        update(JobRow)
-        .where(JobRow.id == first)
-        .values(
-            state="running", owner=owner, attempt=JobRow.attempt + 1, lease_until=from_now(lease_seconds),
-            started_at=func.coalesce(JobRow.started_at, from_now(0)),
-        )
-        .returning(*_COLUMNS)
-    ).one_or_none()  # fmt: skip
+    row = _CLAIM(
+        session, of_account=picked.account, of_tier=picked.tier, owner=owner, seconds=lease_seconds
+    ).one_or_none()
     return _job(row) if row else None
 
 
@@ -376,16 +354,10 @@ def _end(
     paid: int,
     error: str | None = None,
 ) -> None:
-    session.execute(
-        update(JobRow)
-        .where(JobRow.id == job.id)
-        .values(
-            state=state, owner=None, lease_until=None, finished_at=now, error=error, paid=paid,
-            used_us=JobRow.used_us + used_us,
-        )
+    _END(
+        session, of_job=job.id, state=state, finished_at=now, error=error, paid=paid, more_us=used_us,
+        owner=None, lease_until=None,
     )  # fmt: skip
-    if job.deleted_at is not None:
-        delete(session, job.id, job.deleted_at)
     if job.state == "running":
         flows.move(session, job.account, job.tier, running=-1, debt_us=used_us - job.cost_us)
     elif job.state == "available":
@@ -399,3 +371,49 @@ def _one(session: Session, condition: ColumnElement[bool]) -> Job | None:
 
 def _job(row: Any) -> Job:
     return Job(**dict(zip(_FIELDS, row, strict=True)))
+
+
+# --- statements -------------------------------------------------------------------------------------------
+
+_of_account, _of_key = bindparam("of_account"), bindparam("of_key")
+_LOAD = Prepared(
+    select(
+        select(JobRow.id).where(JobRow.key == _of_key).scalar_subquery(),
+        select(func.coalesce(func.sum(FlowRow.waiting), 0))
+        .where(FlowRow.account_id == _of_account).scalar_subquery(),
+        select(func.coalesce(func.sum(FlowRow.running), 0))
+        .where(FlowRow.account_id == _of_account).scalar_subquery(),
+        select(func.count())
+        .where(JobRow.account_id == _of_account, JobRow.created_at > bindparam("since")).scalar_subquery(),
+    )
+)  # fmt: skip
+_ADD = Prepared(
+    insert(JobRow).returning(*_COLUMNS),
+    sets=("key", "account_id", "tier", "kind", "model", "words", "request", "address", "private", "origin", "cost_us",
+          "used_us", "price", "budget", "run_at", "created_at", "state", "attempt", "failures", "cancel_requested",
+          "paid"),
+)  # fmt: skip
+_LOCK = Prepared(
+    select(*_COLUMNS).where(JobRow.id == bindparam("of_job")).with_for_update(key_share=True)
+)
+_first = (
+    select(JobRow.id)
+    .where(JobRow.account_id == _of_account, JobRow.tier == bindparam("of_tier"), JobRow.state == "available")
+    .order_by(JobRow.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+)  # fmt: skip
+_CLAIM = Prepared(
+    update(JobRow)
+    .where(JobRow.id == _first)
+    .values(
+        state="running", attempt=JobRow.attempt + 1, lease_until=from_now(bindparam("seconds")),
+        started_at=func.coalesce(JobRow.started_at, from_now(0)),
+    )
+    .returning(*_COLUMNS),
+    sets=("owner",),
+)  # fmt: skip
+_END = Prepared(
+    update(JobRow)
+    .where(JobRow.id == bindparam("of_job"))
+    .values(used_us=JobRow.used_us + bindparam("more_us", type_=JobRow.used_us.type)),
+    sets=("state", "owner", "lease_until", "finished_at", "error", "paid"),
+)

@@ -118,7 +118,7 @@ def _queue(
     tier, budget = plan[0], ""
     if admission.is_free(kinds):
         tier, budget = _budgeted(session, config, ask.address, plan[0], cost, now)
-    job = jobs.add(
+    job = jobs.queue(
         session,
         NewJob(
             key=ask.key, account=account.id, tier=tier, kind=model.kind, model=model.name,
@@ -130,13 +130,11 @@ def _queue(
         now,
         cap=1 if tier == RELAXED else plan[1].running,
     )  # fmt: skip
-    ledger.hold(session, account.id, job, price, now, live=live)
+    ledger.hold(session, account.id, job.id, price, now, live=live)
     if ask.upload:
         until = now + timedelta(seconds=config.retention.free)
         artifacts.add_upload(session, account.id, ask.upload, expires_at=until)
-    queued = jobs.get(session, job)
-    assert queued is not None
-    return Submitted(job=queued, price=price, left=sum(lot.remaining for lot in live) - price)
+    return Submitted(job=job, price=price, left=sum(lot.remaining for lot in live) - price)
 
 
 def _check_hourly(session: Session, ask: Ask, now: datetime) -> None:
