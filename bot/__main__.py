@@ -13,7 +13,8 @@ import typer
 from bot import bootstrap
 from bot.archive import ArchiveError
 from bot.bootstrap import ROLES, Role
-from bot.cli import doctor, people, upkeep
+from bot.catalogue import CatalogueError
+from bot.cli import doctor, models, people, upkeep
 from bot.cli.console import ConfigPath, address, load
 from bot.config import Config, ConfigError
 from bot.jobs.refusals import Refusal
@@ -46,6 +47,7 @@ def run(
 
 app.command(context_settings={"ignore_unknown_options": True})(people.grant)  # a minus is no option
 app.add_typer(upkeep.db, name="db")
+app.add_typer(models.app, name="models")
 for command in (people.plan, people.ban, people.unban, people.user, people.stats, people.jobs, people.admin,
                 upkeep.backup, upkeep.restore, doctor.doctor):  # fmt: skip
     app.command()(command)
@@ -61,7 +63,7 @@ def main() -> None:
     configure_logs()
     try:
         app()
-    except (ConfigError, StorageError, UpkeepError, ArchiveError) as error:
+    except (ConfigError, StorageError, UpkeepError, ArchiveError, CatalogueError) as error:
         sys.exit(_complain(str(error)))
     except Refusal as refusal:
         sys.exit(_complain(refusal.sentence("en")))

@@ -131,9 +131,10 @@ def own(folder: Path) -> Own:
     )
     if pipeline.startswith("Flux") and not transformer.get("guidance_embeds"):
         steps, guidance = _SCHNELL
-    factor = 2 ** max(len(_json(folder / "vae" / "config.json").get("block_out_channels", [])) - 1, 0) or 8
-    multiple = factor * (int(transformer.get("patch_size") or 1) if transformer else 1)
-    multiple = max(multiple, 16) if pipeline.startswith("Flux") else multiple
+    factor = _vae_factor(folder)
+    multiple = max(
+        factor * _whole(transformer.get("patch_size"), 1), 16 if pipeline.startswith("Flux") else 8
+    )
     side = _side(_json(folder / "unet" / "config.json") or transformer, factor)
     return Own(
         width=side // multiple * multiple or multiple, height=side // multiple * multiple or multiple,
@@ -184,11 +185,23 @@ def _missing(model: Model) -> str:
     return f"There is no folder {model.source}."
 
 
+def _vae_factor(folder: Path) -> int:
+    """How many pixels, along a side, one latent stands for."""
+    blocks = _json(folder / "vae" / "config.json").get("block_out_channels")
+    return (
+        2 ** (len(cast("list[int]", blocks)) - 1) if isinstance(blocks, list) and 0 < len(blocks) < 8 else 8
+    )
+
+
+def _whole(value: object, otherwise: int) -> int:
+    return value if isinstance(value, int) and 0 < value <= 64 else otherwise
+
+
 def _side(config: dict[str, Any], factor: int) -> int:
-    """Pixels of the longer side that a network's `sample_size` stands for."""
+    """Pixels of the side that a network's `sample_size` stands for."""
     size = config.get("sample_size")
-    if isinstance(size, list):
-        size = max(cast("list[int]", size))
+    if isinstance(size, list) and size:
+        size = cast("list[object]", size)[0]
     if not isinstance(size, int) or not 0 < (size * factor) ** 2 <= PIXELS_MAX:
         return Own().width
     return size * factor

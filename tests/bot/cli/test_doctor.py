@@ -27,6 +27,9 @@ from tests.bot.cli.conftest import Atelier
 from tests.bot.jobs.world import now
 from tests.postgres import free_port
 
+on_sqlite = pytest.mark.parametrize(
+    "database_url", ["sqlite"], indirect=True
+)  # where the database is not the point
 Doctor = Callable[..., dict[str, dict[str, str]]]
 
 
@@ -84,6 +87,7 @@ def test_before_the_first_start_all_is_well_and_no_database_is_made(atelier: Ate
     assert not list(tmp_path.rglob("*.db"))
 
 
+@on_sqlite
 def test_a_person_reads_what_to_do(doctor: Doctor, atelier: Atelier) -> None:
     said = atelier("doctor", ATELIER_POOL_DEVICES="cuda:7")
     assert said.code == 1
@@ -91,16 +95,19 @@ def test_a_person_reads_what_to_do(doctor: Doctor, atelier: Atelier) -> None:
     assert "Correct pool.devices" in said.out
 
 
+@on_sqlite
 def test_a_wrong_configuration_is_a_finding(doctor: Doctor) -> None:
     found = doctor(ATELIER_WEB_PROT="1")
     assert failed(found) == list(found) == ["configuration"]
 
 
+@on_sqlite
 def test_a_home_that_cannot_be_written(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "home" in failed(doctor(ATELIER_HOME=str(tmp_path / "file")))
 
 
+@on_sqlite
 def test_a_full_disk(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
@@ -168,6 +175,7 @@ def test_a_pool_larger_than_the_server_allows(doctor: Doctor, database_url: str)
     assert failed(doctor(ATELIER_DATABASE_POOL="999")) == expected
 
 
+@on_sqlite
 @pytest.mark.parametrize("url", ["file/blobs", "s3://bucket/x?endpoint=http://127.0.0.1:9"])
 def test_a_store_that_does_not_work(
     doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
@@ -203,6 +211,7 @@ def served() -> Iterator[Callable[[bytes], int]]:
         server.server_close()
 
 
+@on_sqlite
 def test_a_port_that_is_taken_unless_by_us(doctor: Doctor, served: Callable[[bytes], int]) -> None:
     assert failed(doctor(ATELIER_WEB_PORT=str(served(b"hello")))) == ["web"]
     ours = doctor(ATELIER_WEB_PORT=str(served(b'{"database": "ok", "ledger": "ok"}')))
@@ -230,6 +239,7 @@ def test_a_signing_key_that_is_open_damaged_or_gone(
     assert doctor(ATELIER_SIGNING_KEY="ab" * 32)["signing key"]["said"] == "from ATELIER_SIGNING_KEY"
 
 
+@on_sqlite
 def test_devices_and_memory_that_are_not_there(doctor: Doctor) -> None:
     assert failed(doctor(ATELIER_POOL_DEVICES="cuda:7,cpu")) == ["devices"]
     found = doctor(ATELIER_POOL_MEMORY_GB="0.001", ATELIER_POOL_DEVICES="cpu")
@@ -237,6 +247,7 @@ def test_devices_and_memory_that_are_not_there(doctor: Doctor) -> None:
     assert "models.tiny" in found["memory"]["said"]
 
 
+@on_sqlite
 def test_models_that_are_missing_pickled_or_half_there(
     doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +262,7 @@ def test_models_that_are_missing_pickled_or_half_there(
     assert "pip install" in doctor()["models"]["said"]
 
 
+@on_sqlite
 def test_a_check_that_breaks_does_not_keep_the_others(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
