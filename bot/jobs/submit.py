@@ -150,7 +150,9 @@ def _afford(
     """The live lots, allowances included. Raises Refusal when they do not cover the price."""
     live = ledger.lots(session, account.id, now)
     network_ok = True
-    if not any(lot.kind == "daily" for lot in live):
+    _, plan = plan_of(config, account, now)
+    due = allowances.due(account.id, plan, config.abuse, created_at=account.created_at, now=now)
+    if {grant.key for grant in due} - {lot.key for lot in live}:  # not given yet, or all spent
         network_ok = refresh(session, config, account, ask.network, now)
         live = ledger.lots(session, account.id, now)
     available = sum(lot.remaining for lot in live)
