@@ -1,0 +1,111 @@
+"""Pressed buttons. Each is answered at once, in words where there is something to say.
+
+Who presses the same button again within a moment is asked whether they meant it; a third press means it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+from telegram import CallbackQuery
+from telegram.error import TelegramError
+
+from bot.buttons import Buttons
+from bot.chat import Action, Chat, Invocation, Locale, Person, Reply
+from bot.platforms.telegram import drawing, markup, translate
+from bot.platforms.telegram.answers import Answers
+from bot.platforms.telegram.drawing import Marks
+from bot.platforms.telegram.wire import Wire
+from bot.replies import say
+
+AGAIN_SECONDS = 3.0
+PRESSED_MAX = 20_000
+
+LocaleOf = Callable[[str, Person], Awaitable[Locale]]
+Moderates = Callable[[int, Person], Awaitable[bool]]
+
+
+class Presses:
+    def __init__(
+        self, chat: Chat, wire: Wire, answers: Answers, buttons: Buttons, marks: Marks,
+        *, locale_of: LocaleOf, moderates: Moderates, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._chat, self._wire, self._answers = chat, wire, answers
+        self._buttons, self._marks, self._clock = buttons, marks, clock
+        self._locale_of, self._moderates = locale_of, moderates
+        self._pressed: dict[tuple[str, str], float] = {}
+
+    async def run(self, query: CallbackQuery) -> tuple[Invocation, Reply] | None:
+        """Answers the query; returns what is still to be sent."""
+        person = translate.person_of(query.from_user)
+        data = (query.data or "")[: translate.BUTTON_CHARS_MAX]
+        place = str(query.message.chat.id) if query.message else ""
+        locale = await self._locale_of(place, person)
+        address = translate.pressed_address(query, person, locale)
+        if address is None:
+            return await self._say(query, say(locale, "refused-button"), alert=True)
+        invocation = Invocation(
+            event=f"c{query.id}", command="press", person=person, address=address, button=data
+        )
+        if (artifact := self._marks.read_picture(data)) is not None:
+            return await self._picture(query, invocation, artifact)
+        if self._repeated(person, data):
+            return await self._say(query, say(locale, "refused-once-more"), alert=True)
+        return await self._press(query, invocation)
+
+    async def _press(self, query: CallbackQuery, invocation: Invocation) -> tuple[Invocation, Reply] | None:
+        press = self._buttons.read(invocation.button, now=0)
+        if press is not None and press.action is Action.DELETE and invocation.address.kind == "group":
+            may = await self._moderates(int(invocation.address.place), invocation.person)
+            invocation = _moderated(invocation, may=may)
+        reply = await self._chat.run(invocation)
+        words = markup.plain(markup.rendered(reply.text))
+        if reply.refused or (reply.text and markup.units(words) <= markup.ALERT_UNITS_MAX):
+            await self._say(query, words, alert=reply.gone is None)
+            return invocation, _without_words(reply)
+        await self._say(query, reply.cards[0].status if reply.cards else "")
+        return invocation, reply
+
+    async def _picture(
+        self, query: CallbackQuery, invocation: Invocation, artifact: int
+    ) -> tuple[Invocation, Reply] | None:
+        if await self._chat.media(artifact) is None:
+            return await self._say(query, say(invocation.address.locale, "refused-deleted"), alert=True)
+        await self._say(query, "")
+        return invocation, Reply(files=(artifact,))
+
+    async def _say(self, query: CallbackQuery, words: str, *, alert: bool = False) -> None:
+        """A query that waited too long can't be answered any more; what it asked for is done all the same."""
+        text = markup.shortened(words, markup.ALERT_UNITS_MAX)
+        try:
+            await self._wire.bot.answer_callback_query(query.id, text or None, show_alert=alert or None)
+        except TelegramError:
+            return
+
+    def _repeated(self, person: Person, data: str) -> bool:
+        """Only for what would be made, and paid, twice."""
+        press = self._buttons.read(data, now=0)
+        if press is None or not drawing.makes(press.action):
+            return False
+        now, key = self._clock(), (person.id, data)
+        if now - self._pressed.pop(key, -AGAIN_SECONDS) < AGAIN_SECONDS:
+            return True
+        if len(self._pressed) >= PRESSED_MAX:
+            self._pressed.clear()
+        self._pressed[key] = now
+        return False
+
+
+def _moderated(invocation: Invocation, *, may: bool) -> Invocation:
+    return Invocation(
+        event=invocation.event, command=invocation.command, person=invocation.person,
+        address=invocation.address, button=invocation.button, may_moderate=may,
+    )  # fmt: skip
+
+
+def _without_words(reply: Reply) -> Reply:
+    return Reply(
+        cards=reply.cards, draft=reply.draft, draft_command=reply.draft_command,
+        draft_origin=reply.draft_origin, files=reply.files, gone=reply.gone,
+    )  # fmt: skip

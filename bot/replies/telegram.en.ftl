@@ -1,0 +1,15 @@
+### What only Telegram needs to say. Everything else is in the other files.
+
+telegram-open = Open our chat
+telegram-open-first = This is only for you. Open a private chat with me and press Start, then ask again; results wait for you in /jobs there.
+telegram-edit = Answer this message with the new words. These are the ones so far; tap to copy them:
+telegram-what = What should I make of this picture? Answer it with words, for example: make it night
+telegram-only-words = I understand words and pictures. Say what to make, for example: a red apple
+telegram-stale = I was away when you wrote this. Send it again if you still want it.
+telegram-other-topic = I don't answer in this topic. Those who manage this group chose others for me.
+telegram-file-large = This file is over Telegram's 50 MB, so I can't send it here.
+telegram-inline-make = Make this picture
+telegram-inline-waiting = Being made with AI …
+telegram-inline-type = Type what you want to see
+telegram-inline-private = Make it in a chat with me
+telegram-inline-kept = This one is private: it was sent to our own chat.
