@@ -18,6 +18,7 @@ from bot.cli import doctor, models, people, upkeep
 from bot.cli.console import ConfigPath, address, load
 from bot.config import Config, ConfigError
 from bot.jobs.refusals import Refusal
+from bot.logs import best_effort
 from bot.upkeep import UpkeepError
 from storage.database import StorageError
 
@@ -83,7 +84,7 @@ def configure_logs() -> None:
             if sys.stderr.isatty()
             else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(best_effort(sys.stderr)),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
 
