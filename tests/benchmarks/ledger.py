@@ -165,7 +165,9 @@ def ask(account: int, key: str) -> Ask:
     request = TextToImage(
         model="tiny", prompt="a red apple", width=128, height=128, steps=20, guidance=4.0, seed=1
     )
-    return Ask(key=key, account=account, words="a red apple", request=request, address=Address(platform="test"))
+    return Ask(
+        key=key, account=account, words="a red apple", request=request, address=Address(platform="test")
+    )
 
 
 def picture(job: int) -> list[NewArtifact]:
@@ -210,12 +212,20 @@ def _person(session: Session, name: str) -> int:
     return account
 
 
-async def compare(fresh: Callable[[str], str], config: Config, folder: Path, count: int, rounds: int) -> Figures:
+async def compare(
+    fresh: Callable[[str], str], config: Config, folder: Path, count: int, rounds: int
+) -> Figures:
     """Both versions in turns, over several accounts and over a hot one."""
     figures: Figures = {}
     ours, theirs = fresh("production"), fresh("naive")
-    async with prepared(ours, config, folder) as (database, people), prepared(theirs, config, folder) as (other, _):
-        versions: dict[str, Version] = {"production": Production(database, config), "naive": Naive(theirs, config)}
+    async with (
+        prepared(ours, config, folder) as (database, people),
+        prepared(theirs, config, folder) as (other, _),
+    ):
+        versions: dict[str, Version] = {
+            "production": Production(database, config),
+            "naive": Naive(theirs, config),
+        }
         clock = Clock()
         for load, payers in (("spread", people), ("hot", people[:1])):
             done: dict[str, list[Round]] = {name: [] for name in versions}

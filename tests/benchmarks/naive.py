@@ -171,7 +171,9 @@ def _jobs(session: Session, account: AccountRow, condition: Any) -> int:
 def _live_lots(session: Session, account: AccountRow, now: datetime) -> list[LotRow]:
     alive = or_(LotRow.expires_at.is_(None), LotRow.expires_at > now)
     lots = session.scalars(
-        select(LotRow).where(LotRow.account_id == account.id, LotRow.remaining > 0, alive).with_for_update(key_share=True)
+        select(LotRow)
+        .where(LotRow.account_id == account.id, LotRow.remaining > 0, alive)
+        .with_for_update(key_share=True)
     )
     return sorted(lots, key=lambda lot: (BURN_ORDER.index(lot.kind), str(lot.expires_at or "z"), lot.id))
 

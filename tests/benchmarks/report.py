@@ -29,7 +29,9 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str | floa
 
 
 def last_line(figures: Figures) -> None:
-    rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()}
+    rounded = {
+        name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()
+    }
     print()
     print(json.dumps(rounded), flush=True)
 
