@@ -19,7 +19,6 @@ TEXTS = {
 }  # fmt: skip
 BOTH: dict[str, tuple[str, ...]] = {"--seed": (), "--model": (), "--private": ()}
 BANNER_EXAMPLES = 4
-STARTER = "embedded:tiny-emoji"
 
 
 def boot(config: Config, suggestions: tuple[str, ...], locale: Locale) -> Boot:
@@ -60,7 +59,7 @@ def _hints(options: dict[str, tuple[str, ...]], locale: Locale, *commands: str) 
 def _banner(config: Config, suggestions: tuple[str, ...], locale: Locale) -> str:
     """Honest words about the starter model; nothing once a real one is the default."""
     model = config.models.get(config.defaults.image)
-    if model is None or model.source != STARTER:
+    if model is None or model.source != embedded.TINY_EMOJI:
         return ""
     examples = ", ".join(suggestions[:BANNER_EXAMPLES])
     return say(locale, "banner-starter", count=len(embedded.concepts()), examples=examples)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bot.chat import Button, Reply
 from bot.commands.context import Asking, Context
+from generators import embedded
 
 NAME = "help"
 EXAMPLES = 3
+KNOWN_STRIDE = 8  # every eighth of what it knows gives an idea of the rest
 EXAMPLE_SECONDS = 30 * 86400
 
 
@@ -26,9 +28,19 @@ async def run(context: Context, asking: Asking) -> Reply:
         asking.say("help-models") + "\n" + "\n".join(models),
         *([asking.say("help-styles", styles=", ".join(config.styles))] if config.styles else []),
         *notes,
+        *_known(context, asking),
         asking.say("help-labels"),
     ]
     return Reply(text="\n\n".join(parts), buttons=examples(context))
+
+
+def _known(context: Context, asking: Asking) -> list[str]:
+    """What the starter model can draw, when it is the default."""
+    model = context.config.models.get(context.config.defaults.image)
+    if model is None or model.source != embedded.TINY_EMOJI:
+        return []
+    some = ", ".join(embedded.concepts()[::KNOWN_STRIDE])
+    return [asking.say("help-known", count=len(embedded.concepts()), some=some)]
 
 
 def examples(context: Context) -> tuple[Button, ...]:

@@ -46,6 +46,7 @@ help-options = Options go anywhere among the words: `--ar 16:9` or `--size 768x5
 help-models = Models here:
 help-model = - `{ $name }`: { $title } ({ $licence })
 help-styles = Styles: { $styles }
+help-known = The starter model draws { $count } things, one at a time, in any of 14 colours and on 15 backgrounds (“a blue rocket on a pink background”). Among them: { $some }.
 help-labels = Everything made here is labelled as AI-made, in words and inside the file.
 
 banner-starter = This page runs on a **small starter model** that draws { $count } emoji-like things, such as { $examples }. It does not know the rest of the world; your operator can add larger models.

@@ -40,6 +40,7 @@ help-options = 选项可放在任意位置：`--ar 16:9` 或 `--size 768x512`、
 help-models = 这里的模型：
 help-model = - `{ $name }`：{ $title }（{ $licence }）
 help-styles = 风格：{ $styles }
+help-known = 入门模型会画 { $count } 种东西，每次一种，可指定 14 种颜色和 15 种背景（请用英文，例如 “a blue rocket on a pink background”）。其中有：{ $some }。
 help-labels = 这里生成的一切都标明由 AI 制作，文字和文件中都有标注。
 
 banner-starter = 本页使用一个**小型入门模型**，会画 { $count } 种表情符号风格的东西，例如 { $examples }。它不认识其他事物；管理员可以添加更大的模型。
