@@ -187,10 +187,9 @@ def _missing(model: Model) -> str:
 
 def _vae_factor(folder: Path) -> int:
     """How many pixels, along a side, one latent stands for."""
-    blocks = _json(folder / "vae" / "config.json").get("block_out_channels")
-    return (
-        2 ** (len(cast("list[int]", blocks)) - 1) if isinstance(blocks, list) and 0 < len(blocks) < 8 else 8
-    )
+    found = _json(folder / "vae" / "config.json").get("block_out_channels")
+    blocks = cast("list[object]", found) if isinstance(found, list) else []
+    return 2 ** (len(blocks) - 1) if 0 < len(blocks) < 8 else 8
 
 
 def _whole(value: object, otherwise: int) -> int:

@@ -202,7 +202,7 @@ def served() -> Iterator[Callable[[bytes], int]]:
             def log_message(self, *_: object) -> None: ...
 
         servers.append(server := HTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         return server.server_port
 
     yield serve
@@ -212,7 +212,10 @@ def served() -> Iterator[Callable[[bytes], int]]:
 
 
 @on_sqlite
-def test_a_port_that_is_taken_unless_by_us(doctor: Doctor, served: Callable[[bytes], int]) -> None:
+def test_a_port_that_is_taken_unless_by_us(
+    doctor: Doctor, served: Callable[[bytes], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.checkup.HTTP_SECONDS", 0.5)
     assert failed(doctor(ATELIER_WEB_PORT=str(served(b"hello")))) == ["web"]
     ours = doctor(ATELIER_WEB_PORT=str(served(b'{"database": "ok", "ledger": "ok"}')))
     assert ours["web"]["said"].endswith("served by the bot that runs")
