@@ -209,7 +209,7 @@ async def _run(pool: Pool, job: str, request: Request) -> Result | Failed:
 def block(entry: ModelEntry) -> str:
     """The entry as config.toml has it: what is required, what differs from the defaults, and the price."""
     lines = [f"[models.{entry.name}]"]
-    for field in msgspec.structs.fields(ModelEntry):
+    for field in sorted(msgspec.structs.fields(ModelEntry), key=lambda field: not field.required):
         value: object = getattr(entry, field.name)
         shown = field.required or field.name in ("commercial", "credits", "seconds")
         if field.name != "name" and (shown or value not in (field.default, {}, ())):
