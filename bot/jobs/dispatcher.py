@@ -153,7 +153,7 @@ class Dispatcher:
             log.exception("job.broken", job=job.id)
             await self._fail(job, "internal", again=True)
         finally:
-            self._reporter.ended(job.id)
+            self._reporter.ended(job)
 
     async def _attempt(self, job: Job) -> None:
         request = requests.decode(job.request)
@@ -193,9 +193,9 @@ class Dispatcher:
                 case Accepted():
                     pass
                 case Progress():
-                    self._reporter.step(job.id, event.step, event.steps, event.preview)
+                    self._reporter.step(job, event.step, event.steps, event.preview)
                 case Token():
-                    self._reporter.token(job.id, event.text)
+                    self._reporter.token(job, event.text)
                 case Result() | Failed() | Cancelled():
                     return event
                 case _:

@@ -45,18 +45,20 @@ class Reporter:
         self._live[job.id] = Live(attempt=job.attempt)
         self._tell(job.id)
 
-    def step(self, job: int, step: int, steps: int, preview: bytes) -> None:
-        live = self._live[job]
-        live.step, live.steps, live.preview = step, steps, preview or live.preview
-        self._tell(job)
+    def step(self, job: Job, step: int, steps: int, preview: bytes) -> None:
+        if live := self._current(job):
+            live.step, live.steps, live.preview = step, steps, preview or live.preview
+            self._tell(job.id)
 
-    def token(self, job: int, text: str) -> None:
-        self._live[job].text += text
-        self._tell(job)
+    def token(self, job: Job, text: str) -> None:
+        if live := self._current(job):
+            live.text += text
+            self._tell(job.id)
 
-    def ended(self, job: int) -> None:
-        self._live.pop(job, None)
-        self._changed.discard(job)
+    def ended(self, job: Job) -> None:
+        if self._current(job):
+            del self._live[job.id]
+            self._changed.discard(job.id)
 
     async def run(self) -> None:
         """Shares what changed with other processes, until cancelled."""
@@ -64,13 +66,18 @@ class Reporter:
             await asyncio.sleep(SHARE_SECONDS)
             changed, self._changed = self._changed, set()
             try:
-                for job in changed & self._live.keys():
-                    live = self._live[job]
-                    await self._database.run(
-                        records.set_progress, job, live.attempt, msgspec.json.encode(live)
-                    )
+                for job in changed:
+                    if live := self._live.get(job):  # it may end while another's is written
+                        await self._database.run(
+                            records.set_progress, job, live.attempt, msgspec.json.encode(live)
+                        )
             except DatabaseUnavailable:
                 log.warning("progress.unshared")
+
+    def _current(self, job: Job) -> Live | None:
+        """This attempt's; None once a newer one has begun here while this one was still being stopped."""
+        live = self._live.get(job.id)
+        return live if live is not None and live.attempt == job.attempt else None
 
     def _tell(self, job: int) -> None:
         self._changed.add(job)
