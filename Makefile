@@ -16,7 +16,7 @@ help:
 	@echo "make bench-ledger | bench-loop | bench-start"
 
 run: install
-	$(BIN)/atelier run
+	@set -a; [ ! -f secrets.env ] || . ./secrets.env; exec $(BIN)/atelier run
 
 install: $(VENV)/installed
 

@@ -14,7 +14,7 @@ from bot import bootstrap
 from bot.archive import ArchiveError
 from bot.bootstrap import ROLES, Role
 from bot.catalogue import CatalogueError
-from bot.cli import doctor, models, people, upkeep
+from bot.cli import connect, doctor, models, people, upkeep
 from bot.cli.console import ConfigPath, address, load
 from bot.config import Config, ConfigError
 from bot.jobs.refusals import Refusal
@@ -50,7 +50,7 @@ app.command(context_settings={"ignore_unknown_options": True})(people.grant)  # 
 app.add_typer(upkeep.db, name="db")
 app.add_typer(models.app, name="models")
 for command in (people.plan, people.ban, people.unban, people.user, people.stats, people.jobs, people.admin,
-                upkeep.backup, upkeep.restore, doctor.doctor):  # fmt: skip
+                upkeep.backup, upkeep.restore, doctor.doctor, connect.setup, connect.claim):  # fmt: skip
     app.command()(command)
 
 

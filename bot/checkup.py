@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import msgspec
 
-from bot import settings
+from bot import onboarding, settings
 from bot.config import Config
 from generators import discovery, shelf
 from storage import diagnosis, ledger, schema, transfer
@@ -140,11 +140,15 @@ def _is_key(text: str) -> bool:
 
 async def _tokens(ward: Ward) -> str:
     secrets = ward.config.secrets
-    return f"Discord: {_set(secrets.discord_token)}; Telegram: {_set(secrets.telegram_token)}"
-
-
-def _set(token: str) -> str:
-    return "set" if token else "not set"
+    found: list[str] = []
+    try:
+        if secrets.discord_token:
+            found += await onboarding.discord(ward.config, secrets.discord_token)
+        if secrets.telegram_token:
+            found += await onboarding.telegram(ward.config, secrets.telegram_token)
+    except onboarding.TokenTrouble as trouble:
+        raise Sick("a chat cannot be reached", str(trouble)) from None
+    return " ".join(found) or "none is set: the web page alone"
 
 
 # --- the database -------------------------------------------------------------------------------------------

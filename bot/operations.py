@@ -82,11 +82,6 @@ class Operations(Desk):
         token = self._signer.sign(ADMIN_LINK, f"admin-{now}", expires=now + LINK_SECONDS)
         return f"{base_url.rstrip('/')}/admin?token={token}"
 
-    def claim_code(self) -> str:
-        """Makes whoever sends it with `claim` an owner: once, within an hour."""
-        now = int(self._clock().timestamp())
-        return self._signer.sign(CLAIM, secrets.token_hex(4), expires=now + CLAIM_SECONDS)
-
     async def redeem(self, token: str) -> bool:
         now = self._clock()
         if self._signer.verify(ADMIN_LINK, token, now=int(now.timestamp())) is None:
@@ -128,6 +123,11 @@ class Operations(Desk):
         if moved:
             _audit(session, now, actor, "grant", account.id, amount=moved, days=days)
         return sum(lot.remaining for lot in ledger.lots(session, account.id, now))
+
+
+def claim_code(signer: Signer, now: datetime) -> str:
+    """Makes whoever sends it with `claim` an owner: once, within an hour."""
+    return signer.sign(CLAIM, secrets.token_hex(4), expires=int(now.timestamp()) + CLAIM_SECONDS)
 
 
 def _account(session: Session, who: str) -> Account:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+import asyncpg
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
@@ -43,6 +44,8 @@ BUSY_SECONDS = 10.0
 """How long a statement or a reconnection is tried before the database counts as unavailable."""
 RETRY_CODES = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "08006", "08003", "08000"})
 """PostgreSQL: serialization failure, deadlock, shutdown, starting up, too many connections, lost connection."""
+REFUSED_CODES = frozenset({"3D000", "28P01", "28000"})
+"""PostgreSQL: no such database, wrong password, not allowed in."""
 SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """What is read in several statements is of one moment, as it is on SQLite."""
 
@@ -268,8 +271,13 @@ class PostgresDatabase(Database):
         return await self._persist(work, SNAPSHOT)
 
     async def schema(self, function: Callable[[Connection], T]) -> T:
-        async with self._engine.begin() as connection:
-            return await connection.run_sync(function)
+        try:
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(function)
+        except (DBAPIError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+            if isinstance(error, OSError | TimeoutError) or _code(error) in REFUSED_CODES | RETRY_CODES:
+                raise DatabaseUnavailable(f"PostgreSQL can't be used: {_sentence(error)}") from error
+            raise
 
     async def close(self) -> None:
         await self.signals.close()
@@ -282,10 +290,11 @@ class PostgresDatabase(Database):
         while True:
             try:
                 return await self._once(work, options)
-            except (DBAPIError, OSError, TimeoutError) as error:
-                if not _is_passing(error):
+            except (DBAPIError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+                refused = _code(error) in REFUSED_CODES
+                if not refused and not _is_passing(error):
                     raise
-                if loop.time() + wait > deadline:
+                if refused or loop.time() + wait > deadline:
                     raise DatabaseUnavailable(_sentence(error)) from error
                 log.warning("database.retry", error=type(error).__name__)
             await asyncio.sleep(wait)
@@ -319,6 +328,10 @@ def _is_passing(error: Exception) -> bool:
     """Whether the same transaction may succeed when it is run again."""
     if isinstance(error, IntegrityError):
         return False
+    if isinstance(
+        error, asyncpg.PostgresError
+    ):  # it let nobody in: no such database, wrong password, starting up
+        return error.sqlstate in RETRY_CODES
     if not isinstance(error, DBAPIError):
         return True
     code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)

@@ -169,6 +169,16 @@ async def test_a_database_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_a_database_that_is_not_there_is_said_in_a_sentence(postgres_server: str) -> None:
+    url = postgres_server.rsplit("/", 1)[0] + "/nowhere"
+    database = connect(url)
+    with pytest.raises(DatabaseUnavailable, match="nowhere"):
+        await database.run(make, "ann")
+    with pytest.raises(DatabaseUnavailable, match="nowhere"):
+        await database.schema(schema.differences)
+    await database.close()
+
+
 def test_another_kind_of_database_is_refused_in_a_sentence() -> None:
     async def open_it() -> None:
         connect("mysql://host/db")

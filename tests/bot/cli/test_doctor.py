@@ -69,9 +69,9 @@ def test_a_healthy_instance_passes_and_is_not_changed(
     doctor: Doctor, tmp_path: Path, database_url: str
 ) -> None:
     before = sorted(path for path in tmp_path.rglob("*") if not path.name.endswith(("-wal", "-shm")))
-    found = doctor(ATELIER_DISCORD_TOKEN="hush-hush")
+    found = doctor()
     assert failed(found) == []
-    assert found["tokens"]["said"] == "Discord: set; Telegram: not set"
+    assert found["tokens"]["said"] == "none is set: the web page alone"
     assert found["connections"]["state"] == ("skipped" if database_url.startswith("sqlite") else "ok")
     assert "2 here" in found["models"]["said"]
     after = sorted(path for path in tmp_path.rglob("*") if not path.name.endswith(("-wal", "-shm")))
@@ -277,3 +277,11 @@ def test_a_check_that_breaks_does_not_keep_the_others(
     assert failed(found) == ["clock"]
     assert len(found) == 14
     assert os.environ["ATELIER_DATABASE_URL"]
+
+
+def test_a_token_that_cannot_be_tried_is_found_and_never_printed(doctor: Doctor) -> None:
+    nowhere = {"ATELIER_DISCORD_API_BASE": "http://127.0.0.1:1", "ATELIER_DISCORD_TOKEN": "hush-hush"}
+    found = doctor(**nowhere)
+    assert failed(found) == ["tokens"]
+    assert "check the network" in found["tokens"]["fix"]
+    assert "hush" not in str(found)

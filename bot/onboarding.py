@@ -1,0 +1,122 @@
+"""Connecting an instance to Discord and Telegram: what the tokens are good for, said before anything starts.
+
+Used by `atelier setup` and `atelier doctor`. Asks the platforms only who a token belongs to; changes nothing
+there. What is found is said in sentences; what is in the way is a TokenTrouble.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import aiohttp
+
+from bot.config import Config
+
+DISCORD_PERMISSIONS = (1 << 10) | (1 << 11) | (1 << 14) | (1 << 15) | (1 << 16) | (1 << 35) | (1 << 38)
+"""View channel, send messages, embed links, attach files, read history, create and send in public threads."""
+PRIVILEGED_FLAGS = (1 << 12) | (1 << 14) | (1 << 18)
+"""Application flags that say a privileged intent is granted: presence, members, message content."""
+TIMEOUT = aiohttp.ClientTimeout(total=20)
+SECRETS_FILE = Path("secrets.env")
+
+
+class TokenTrouble(Exception):
+    """What stands in the way, with its fix, in one sentence. It never quotes a token."""
+
+
+async def discord(config: Config, token: str) -> list[str]:
+    """Who the token is, and the links that invite it."""
+    headers = {"Authorization": f"Bot {token}"}
+    status, application = await _get(f"{config.discord.api_base.rstrip('/')}/applications/@me", headers)
+    if status == 401:
+        raise TokenTrouble(
+            "Discord does not know this token: copy it anew from the portal, Bot, Reset Token."
+        )
+    if status != 200:
+        raise TokenTrouble(f"Discord answers {status}: try again later, or look at its status page.")
+    identity = str(application.get("id", ""))
+    found = [f"Discord: this is {application.get('name', '?')}."]
+    if int(application.get("flags", 0)) & PRIVILEGED_FLAGS:
+        found.append("Discord: privileged intents are on; Atelier needs none, so they can be switched off.")
+    if not application.get("bot_public", True):
+        found.append("Discord: the bot is not public, so only you can add it to servers.")
+    return [*found, *(f"{what}: {link}" for what, link in invitations(identity))]
+
+
+def invitations(application: str) -> list[tuple[str, str]]:
+    """The links that add the bot to a server, with least permissions, and to a person's own apps."""
+    base = "https://discord.com/oauth2/authorize?"
+    server = {
+        "client_id": application,
+        "scope": "bot applications.commands",
+        "permissions": DISCORD_PERMISSIONS,
+    }
+    person = {"client_id": application, "integration_type": 1, "scope": "applications.commands"}
+    return [
+        ("Add it to a server", base + urlencode(server)),
+        ("Add it for yourself, everywhere", base + urlencode(person)),
+    ]
+
+
+async def telegram(config: Config, token: str) -> list[str]:
+    """Who the token is, and whether anything stands between its updates and us."""
+    base = f"{config.telegram.api_base.rstrip('/')}/bot{token}"
+    status, answer = await _get(f"{base}/getMe", {})
+    if status in (401, 404):
+        raise TokenTrouble("Telegram does not know this token: ask BotFather for it again with /token.")
+    me: dict[str, Any] = answer.get("result") or {}
+    if status != 200 or not me:
+        raise TokenTrouble(f"Telegram answers {status}: try again later.")
+    found = [f"Telegram: this is @{me.get('username', '?')}: https://t.me/{me.get('username', '')}"]
+    if me.get("can_read_all_group_messages"):
+        found.append("Telegram: privacy mode is off; Atelier needs it on (BotFather, /setprivacy, Enable).")
+    if not me.get("can_join_groups", True):
+        found.append("Telegram: it cannot be added to groups (BotFather, /setjoingroups, Enable).")
+    if config.telegram.vault_chat and not me.get("supports_inline_queries"):
+        found.append("Telegram: vault_chat is set but inline mode is off (BotFather, /setinline).")
+    return [*found, *await _webhook(config, base)]
+
+
+async def _webhook(config: Config, base: str) -> list[str]:
+    _, answer = await _get(f"{base}/getWebhookInfo", {})
+    info: dict[str, Any] = answer.get("result") or {}
+    wanted, actual = config.telegram.webhook_url, str(info.get("url", ""))
+    if wanted and not config.secrets.telegram_webhook_secret:
+        raise TokenTrouble(
+            "Telegram: webhook_url needs ATELIER_TELEGRAM_WEBHOOK_SECRET, any long random word."
+        )
+    if info.get("last_error_message"):
+        return [f"Telegram: its last call to {actual} failed: {info['last_error_message']}."]
+    if not wanted and actual:
+        return ["Telegram: a webhook is set elsewhere; Atelier removes it at start to poll."]
+    return []
+
+
+def keep(tokens: dict[str, str], path: Path = SECRETS_FILE) -> None:
+    """Writes tokens for `make run` into a file that only its owner may read; others in it stay."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if line.partition("=")[0] not in tokens]
+    partial = path.with_suffix(".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("\n".join([*kept, *(f"{name}={value}" for name, value in tokens.items())]) + "\n")
+    partial.rename(path)
+
+
+async def _get(url: str, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
+    """Status and JSON object. Raises TokenTrouble, which never quotes the URL: it may hold a token."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=TIMEOUT) as session,
+            session.get(url, headers=headers, allow_redirects=False) as response,
+        ):
+            answer = json.loads(await response.content.read(1_000_000))
+            return response.status, cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise TokenTrouble(
+            f"no usable answer ({type(error).__name__}): check the network and api_base"
+        ) from None
