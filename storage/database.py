@@ -328,14 +328,15 @@ def _is_passing(error: Exception) -> bool:
     """Whether the same transaction may succeed when it is run again."""
     if isinstance(error, IntegrityError):
         return False
-    if isinstance(
-        error, asyncpg.PostgresError
-    ):  # it let nobody in: no such database, wrong password, starting up
-        return error.sqlstate in RETRY_CODES
     if not isinstance(error, DBAPIError):
-        return True
-    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return error.connection_invalidated or code in RETRY_CODES or isinstance(error, InterfaceError)
+        return not isinstance(error, asyncpg.PostgresError) or _code(error) in RETRY_CODES
+    return error.connection_invalidated or _code(error) in RETRY_CODES or isinstance(error, InterfaceError)
+
+
+def _code(error: Exception) -> str:
+    """PostgreSQL's code for what happened, wherever the layers have put it."""
+    inner = getattr(error, "orig", None) or error
+    return str(getattr(inner, "sqlstate", None) or getattr(inner, "pgcode", None) or "")
 
 
 def _translated(error: Exception) -> Exception:
