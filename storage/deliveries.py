@@ -13,7 +13,6 @@ from storage.signals import notify
 from storage.tables import DeliveryRow
 from storage.types import from_now
 
-
 _ENQUEUE = Prepared(
     insert(DeliveryRow).inline(),
     sets=("job_id", "account_id", "platform", "state", "attempts", "message", "due_at", "created_at"),

@@ -10,7 +10,7 @@ A flow's debt, measured less predicted time, is settled when its next job is cla
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 from sqlalchemy.orm import Session, aliased
 
 from storage.prepared import Prepared
@@ -71,7 +71,9 @@ def move(
     session: Session, account: int, tier: str, *, waiting: int = 0, running: int = 0, debt_us: int = 0
 ) -> None:
     """Adds to a flow's counts, and remembers what a job took beyond (or below) its prediction."""
-    _MOVE(session, of_account=account, of_tier=tier, more_waiting=waiting, more_running=running, more_us=debt_us)
+    _MOVE(
+        session, of_account=account, of_tier=tier, more_waiting=waiting, more_running=running, more_us=debt_us
+    )
 
 
 def pick(session: Session) -> Pick | None:
@@ -91,12 +93,10 @@ def advance(session: Session, picked: Pick, cost_us: int) -> None:
     _ADVANCE_FLOW(
         session, of_account=picked.account, of_tier=picked.tier, start_new=picked.flow_start_us + cost
     )
-    _ADVANCE_TIER(
-        session, of_tier=picked.tier, now_us=picked.flow_start_us,
-        start_us=picked.tier_start_us + cost // max(picked.weight, 1),
+    _ADVANCE_TIERS(
+        session, of_tier=picked.tier, weighs=picked.weight, flow_us=picked.flow_start_us,
+        tier_us=picked.tier_start_us, next_us=picked.tier_start_us + cost // max(picked.weight, 1),
     )  # fmt: skip
-    if picked.weight:
-        _ADVANCE_BETWEEN(session, now_us=picked.tier_start_us)
 
 
 def snapshot(session: Session) -> tuple[list[Tier], list[Flow]]:
@@ -161,7 +161,16 @@ _ADVANCE_FLOW = Prepared(
     ),
     sets=(),
 )  # fmt: skip
-_ADVANCE_TIER = Prepared(
-    update(TierRow).where(TierRow.name == bindparam("of_tier")), sets=("now_us", "start_us")
+_is_between = TierRow.name == BETWEEN
+_flow_us, _tier_us, _next_us, _weighs = (
+    bindparam(name, type_=TierRow.now_us.type) for name in ("flow_us", "tier_us", "next_us", "weighs")
 )
-_ADVANCE_BETWEEN = Prepared(update(TierRow).where(TierRow.name == BETWEEN), sets=("now_us",))
+_ADVANCE_TIERS = Prepared(
+    update(TierRow)
+    .where((TierRow.name == bindparam("of_tier")) | (_is_between & (_weighs > 0)))
+    .values(
+        now_us=case((_is_between, _tier_us), else_=_flow_us),
+        start_us=case((_is_between, TierRow.start_us), else_=_next_us),
+    ),
+    sets=(),
+)

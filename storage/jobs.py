@@ -375,7 +375,8 @@ def _job(row: Any) -> Job:
 
 # --- statements -------------------------------------------------------------------------------------------
 
-_of_account, _of_key = bindparam("of_account"), bindparam("of_key")
+_of_account = bindparam("of_account", type_=JobRow.account_id.type)
+_of_key = bindparam("of_key", type_=JobRow.key.type)
 _LOAD = Prepared(
     select(
         select(JobRow.id).where(JobRow.key == _of_key).scalar_subquery(),
@@ -393,9 +394,7 @@ _ADD = Prepared(
           "used_us", "price", "budget", "run_at", "created_at", "state", "attempt", "failures", "cancel_requested",
           "paid"),
 )  # fmt: skip
-_LOCK = Prepared(
-    select(*_COLUMNS).where(JobRow.id == bindparam("of_job")).with_for_update(key_share=True)
-)
+_LOCK = Prepared(select(*_COLUMNS).where(JobRow.id == bindparam("of_job")).with_for_update(key_share=True))
 _first = (
     select(JobRow.id)
     .where(JobRow.account_id == _of_account, JobRow.tier == bindparam("of_tier"), JobRow.state == "available")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import bindparam, case, func, insert, literal, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from storage.prepared import Prepared
 from storage.tables import EntryRow, HoldRow, LotRow
@@ -113,6 +113,10 @@ def settle(
     A lot that lapsed meanwhile takes its part back too; when the fault was ours it is good for another day.
     A hold ends once: the second time nothing happens and 0 is returned.
     """
+    whole = sum(part for (part,) in _CAPTURE_ALL(session, of_job=job, used=used))
+    if whole:
+        post(session, account, f"capture:{job}", "held", "revenue", whole, now, job=job)
+        return whole
     held = _HELD(session, of_job=job).all()
     total = sum(part for _, part in held)
     captured = min(max(used, 0), total)
@@ -301,6 +305,18 @@ _HELD = Prepared(
     select(HoldRow.lot_id, HoldRow.amount)
     .where(HoldRow.job_id == bindparam("of_job"), HoldRow.open)
     .order_by(HoldRow.lot_id)
+)
+_other = aliased(HoldRow)
+_total = (
+    select(func.sum(_other.amount)).where(_other.job_id == bindparam("of_job"), _other.open).scalar_subquery()
+)
+_CAPTURE_ALL = Prepared(  # the usual end: all that was held, in one statement
+    update(HoldRow)
+    .where(HoldRow.job_id == bindparam("of_job"), HoldRow.open)
+    .where(_total <= bindparam("used", type_=HoldRow.amount.type))
+    .values(captured=HoldRow.amount, open=False)
+    .returning(HoldRow.amount),
+    sets=(),
 )
 _END_PART = Prepared(
     update(HoldRow).where(HoldRow.job_id == bindparam("of_job"), HoldRow.lot_id == bindparam("of_lot")),

@@ -8,13 +8,15 @@ the connection of the session's transaction. It changes no objects that a sessio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import CursorResult, Dialect
 from sqlalchemy.engine import Compiled
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Executable
+
+Rows: TypeAlias = CursorResult[*tuple[Any, ...]]
 
 
 class Prepared:
@@ -24,14 +26,14 @@ class Prepared:
         self._statement, self._sets = statement, sets
         self._compiled: WeakKeyDictionary[Dialect, Compiled] = WeakKeyDictionary()
 
-    def __call__(self, session: Session, **parameters: Any) -> CursorResult[Any]:
+    def __call__(self, session: Session, **parameters: Any) -> Rows:
         return self._execute(session, [parameters])
 
     def many(self, session: Session, rows: list[dict[str, Any]]) -> None:
         """Once for each row of parameters."""
         self._execute(session, rows)
 
-    def _execute(self, session: Session, rows: list[dict[str, Any]]) -> CursorResult[Any]:
+    def _execute(self, session: Session, rows: list[dict[str, Any]]) -> Rows:
         connection: Any = session.connection()
         compiled = self._compiled.get(connection.dialect)
         if compiled is None:
