@@ -1,0 +1,1 @@
+"""Discord: gateway and REST through discord.py, events in and Components V2 messages out."""

@@ -1,0 +1,205 @@
+"""The Discord platform: lives of the gateway one after the other, events to their handlers, cards to people.
+
+An event becomes a task of its own, and whatever goes wrong in it ends in words for the person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import discord
+import msgspec
+import structlog
+
+from bot.buttons import Buttons
+from bot.chat import Address, Card, Chat, Locale, TryLater, locale_of
+from bot.config import Config
+from bot.places import Places
+from bot.platforms.discord import declarations, drawing, translate, ways, wire
+from bot.platforms.discord.answers import Answers
+from bot.platforms.discord.delivery import Delivery
+from bot.platforms.discord.gateway import Event, Gateway, shards_of
+from bot.platforms.discord.interactions import Interactions
+from bot.platforms.discord.messages import Messages
+from bot.platforms.discord.outlets import MESSAGE
+from bot.platforms.discord.rest import Refused, Rest
+from bot.platforms.discord.ways import Tokens, Writers
+from bot.replies import say
+from storage import places as places_storage
+from storage.database import Database, DatabaseUnavailable
+
+PUBLISHED = "commands"  # the place under which the registered commands' fingerprint is kept
+PUBLISH_SECONDS = 60.0  # between tries
+AWAY_SECONDS, REFUSED_SECONDS = 5.0, 60.0  # before the next life
+FINISH_SECONDS = 3.0  # for events that are being answered when the bot stops
+INVITE_PERMISSIONS = (
+    wire.VIEW_CHANNEL | wire.SEND_MESSAGES | wire.ATTACH_FILES | wire.READ_HISTORY
+    | wire.CREATE_THREADS | wire.SEND_IN_THREADS
+)  # fmt: skip
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def invite_url(application: str) -> str:
+    """Where a server's manager adds the bot, with the least that it needs."""
+    return (
+        f"https://discord.com/oauth2/authorize?client_id={application}"
+        f"&scope=bot+applications.commands&permissions={INVITE_PERMISSIONS}"
+    )
+
+
+class DiscordPlatform:
+    """A `Platform`. `ready` is set while a gateway has a session."""
+
+    name = ways.NAME
+
+    def __init__(
+        self, chat: Chat, config: Config, database: Database, places: Places, buttons: Buttons,
+        *, clock: Callable[[], datetime],
+    ) -> None:  # fmt: skip
+        shards_of(config.discord.shards)  # a wrong one is refused at start
+        self._config, self._database = config, database
+        self._rest = Rest()
+        tokens, writers = Tokens(database, clock), Writers()
+        self._delivery = Delivery(chat, config, places, self._rest, tokens, writers, clock=clock)
+        answers = Answers(chat, database, places, self._rest, tokens, writers, self._delivery)
+        self._interactions = Interactions(chat, config, buttons, self._rest, tokens, answers, clock=clock)
+        self._messages = Messages(
+            chat, self._rest, answers, self._interactions.read, self._interactions.languages
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serves until cancelled; what ends a life of the gateway is logged, and the next begins."""
+        for name in ("discord.http", "discord.webhook.async_"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # their warnings quote addresses with tokens
+        try:
+            while True:
+                pause = await self._live()
+                await asyncio.sleep(pause)
+        finally:
+            await self._finish()
+
+    async def show(self, account: int, address: Address, card: Card) -> bool:
+        return self._delivery.show(address, card)
+
+    async def deliver(self, account: int, address: Address, card: Card) -> str:
+        return await self._delivery.deliver(address, card)
+
+    # --- lives
+
+    async def _live(self) -> float:
+        """One life; returns the seconds until the next."""
+        events = {"INTERACTION_CREATE": self._on_interaction, "MESSAGE_CREATE": self._on_message}
+        gateway = Gateway(self._config.discord, events)
+        publishing = asyncio.create_task(self._publish(gateway))
+        try:
+            async with gateway:
+                await gateway.login(self._config.secrets.discord_token)
+                self._rest.gateway, self.ready = gateway, gateway.ready
+                await gateway.connect()
+        except discord.LoginFailure:
+            log.error("discord.token_refused", fix="set ATELIER_DISCORD_TOKEN to the portal's Bot token")
+            return REFUSED_SECONDS
+        except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+            log.warning("discord.away", error=type(error).__name__)
+        except Exception as error:
+            log.error("discord.broken", error=type(error).__name__, where=_where(error))
+        finally:
+            self._rest.gateway = None
+            publishing.cancel()
+        return AWAY_SECONDS
+
+    async def _publish(self, gateway: Gateway) -> None:
+        """Registers the commands if they are not as they were last registered."""
+        await gateway.ready.wait()
+        application = str(gateway.application_id)
+        wanted = declarations.fingerprint(application)
+        while True:
+            try:
+                if await self._database.read(places_storage.settings, self.name, PUBLISHED) != wanted:
+                    await self._rest.publish(application, declarations.payload())
+                    await self._database.run(places_storage.set_settings, self.name, PUBLISHED, wanted)
+                    log.info("discord.commands_registered")
+                return
+            except (Refused, TryLater, DatabaseUnavailable) as error:
+                log.warning("discord.commands_not_registered", error=str(error))
+                await asyncio.sleep(PUBLISH_SECONDS)
+
+    async def _finish(self) -> None:
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=FINISH_SECONDS)
+        for task in list(self._tasks):
+            task.cancel()
+
+    # --- events
+
+    def _on_interaction(self, event: Event) -> None:
+        try:
+            interaction = msgspec.convert(event, wire.Interaction)
+        except msgspec.ValidationError:
+            self._begin(self._apologize(event))
+            raise
+        self._begin(self._guarded(event, self._interactions.handle(interaction)))
+
+    def _on_message(self, event: Event) -> None:
+        gateway = self._rest.gateway
+        me = str(gateway.user.id) if gateway and gateway.user else ""
+        if me and translate.is_for_us(event, me):
+            message = msgspec.convert(event, wire.Message)
+            self._begin(self._guarded(event, self._messages.handle(message, me)))
+
+    def _begin(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, event: Event, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except (Refused, TryLater) as error:
+            log.warning("discord.event_unanswered", error=str(error))
+        except Exception as error:  # its message may quote a prompt
+            log.error("discord.event_broken", error=type(error).__name__, where=_where(error))
+            await self._apologize(event)
+
+    async def _apologize(self, event: Event) -> None:
+        """Words for an interaction that we could not read or that broke, whether acknowledged or not."""
+        try:
+            known = msgspec.convert(event, wire.Answerable)
+        except msgspec.ValidationError:
+            return
+        drawn = drawing.words(say(_language(known.locale), "refused-internal"))[0]
+        body = drawing.body(drawn, private=True)
+        body.pop("attachments")
+        try:
+            await self._rest.acknowledge(known.id, known.token, {"type": MESSAGE, "data": body})
+        except TryLater:
+            return
+        except Refused:
+            await self._follow_up(event, known.token, drawn)
+
+    async def _follow_up(self, event: Event, token: str, drawn: drawing.Drawn) -> None:
+        try:
+            await self._rest.follow_up(
+                str(event.get("application_id", "")), token, drawing.body(drawn, private=True)
+            )
+        except (Refused, TryLater) as error:
+            log.warning("discord.event_unanswered", error=str(error))
+
+
+def _language(tag: str) -> Locale:
+    return locale_of(tag)
+
+
+def _where(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""

@@ -1,0 +1,188 @@
+"""Where one event is answered: through an interaction's token, or as the bot in a channel.
+
+The first answer takes the place of what was sent as an acknowledgement; the others are added under it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from bot.chat import Locale, TryLater
+from bot.platforms.discord import drawing
+from bot.platforms.discord.delivery import moved
+from bot.platforms.discord.drawing import Drawn
+from bot.platforms.discord.rest import ACKNOWLEDGED, Refused, Rest
+from bot.platforms.discord.ways import Way
+from bot.platforms.discord.wire import EPHEMERAL, Interaction
+
+MESSAGE, DEFERRED, DEFERRED_UPDATE, CHOICES, MODAL = 4, 5, 6, 8, 9  # kinds of first answers
+TRIES, WAIT_SECONDS_MAX = 3, 10.0
+
+T = TypeVar("T")
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Outlet(Protocol):
+    """`private`: whether what has been sent is for the requester's eyes only; `alone`: so is the whole chat."""
+
+    private: bool
+    alone: bool
+
+    async def put(self, drawn: Drawn) -> str:
+        """In the place of the acknowledgement; returns the message's id. Raises Refused and TryLater."""
+        ...
+
+    async def add(self, drawn: Drawn, *, private: bool) -> str:
+        """Another message."""
+        ...
+
+    async def remove(self) -> None:
+        """Takes the first message away; it may be gone already."""
+        ...
+
+
+@dataclass
+class Hook:
+    """An interaction. `began` says how it was acknowledged; None: it was not, and the token is good for nothing."""
+
+    rest: Rest
+    interaction: Interaction
+    way: Way
+    locale: Locale
+    private: bool = False
+    alone: bool = False
+    began: Literal["message", "update"] | None = None
+    message: str = ""
+
+    async def defer(self, *, private: bool) -> None:
+        """ "Thinking …", seen by all or by the requester only."""
+        self.private = private and not self.alone
+        body: dict[str, Any] = {"type": DEFERRED}
+        if self.private:
+            body["data"] = {"flags": EPHEMERAL}
+        await self._begin(body, "message")
+
+    async def defer_update(self, *, private: bool) -> None:
+        """Accepts the press; the message, seen by all or not, stays as it is."""
+        self.private = private and not self.alone
+        await self._begin({"type": DEFERRED_UPDATE}, "update")
+
+    async def say(self, drawn: Drawn, *, private: bool = True) -> None:
+        """The whole answer at once."""
+        body = drawing.body(drawn, private=private and not self.alone)
+        body.pop("attachments")
+        await self._first({"type": MESSAGE, "data": body})
+
+    async def ask(self, modal: dict[str, Any]) -> None:
+        await self._first({"type": MODAL, "data": modal})
+
+    async def offer(self, choices: list[dict[str, str]]) -> None:
+        await self._first({"type": CHOICES, "data": {"choices": choices}})
+
+    async def put(self, drawn: Drawn) -> str:
+        if self.began is None:
+            return await self._as_bot(drawn)
+        application, token = self.interaction.application_id, self.interaction.token
+        return await self.rest.edit_hook(application, token, "@original", drawing.body(drawn), drawn.files)
+
+    async def add(self, drawn: Drawn, *, private: bool) -> str:
+        if self.began is None:
+            return await self._as_bot(drawn)
+        body = drawing.body(drawn, private=private and not self.alone)
+        application, token = self.interaction.application_id, self.interaction.token
+        return await self.rest.follow_up(application, token, body, drawn.files)
+
+    async def remove(self) -> None:
+        application, token = self.interaction.application_id, self.interaction.token
+        await self.rest.delete_hook(application, token)
+
+    async def _begin(self, body: dict[str, Any], kind: Literal["message", "update"]) -> None:
+        """Acknowledges. One that came too late is answered as the bot, later."""
+        application, token = self.interaction.application_id, self.interaction.token
+        try:
+            self.message = await self.rest.acknowledge(self.interaction.id, token, body)
+            self.began = kind
+        except Refused as refused:
+            if refused.code == ACKNOWLEDGED:
+                self.began = kind
+            log.info("discord.acknowledge_refused", code=refused.code)
+        except TryLater:
+            log.warning("discord.acknowledge_failed")
+        if self.began == "message" and not self.message:
+            self.message = await patiently(lambda: self.rest.original(application, token))
+
+    async def _first(self, body: dict[str, Any]) -> None:
+        try:
+            await self.rest.acknowledge(self.interaction.id, self.interaction.token, body)
+        except (Refused, TryLater) as error:
+            log.info("discord.answer_lost", error=str(error))
+
+    async def _as_bot(self, drawn: Drawn) -> str:
+        """Without a token: in the channel if the bot is there, unless this is for one person; else directly."""
+        person = self.interaction.person
+        if self.way.bot and not self.private:
+            try:
+                return await self.rest.send(self.way.channel, drawing.body(drawn), drawn.files)
+            except Refused as refused:
+                log.info("discord.way_closed", way="channel", code=refused.code)
+        channel = await self.rest.direct_chat(person.id if person else "0")
+        return await self.rest.send(channel, drawing.body(drawn), drawn.files)
+
+
+@dataclass
+class Bot:
+    """A message that somebody wrote, answered by the bot's own."""
+
+    rest: Rest
+    way: Way
+    person: str
+    locale: Locale
+    private: bool = False
+    alone: bool = False
+    message: str = ""
+
+    async def begin(self, drawn: Drawn) -> None:
+        """The first sign; in a direct message, saying why, where the channel is closed to us."""
+        body = drawing.body(drawn)
+        answering = body | {"message_reference": {"message_id": self.way.asked, "fail_if_not_exists": False}}
+        try:
+            self.message = await self.rest.send(self.way.channel, answering)
+        except Refused as refused:
+            if self.alone:
+                raise
+            log.info("discord.way_closed", way="channel", code=refused.code)
+            channel = await self.rest.direct_chat(self.person)
+            note = drawing.text(moved(self.way, self.locale))
+            self.message = await self.rest.send(channel, body | {"components": [note, *drawn.components]})
+            self.way = Way(channel=channel, bot=True)
+            self.alone = True
+        self.way = msgspec.structs.replace(self.way, message=self.message, bot=True)
+
+    async def put(self, drawn: Drawn) -> str:
+        return await self.rest.edit(self.way.channel, self.message, drawing.body(drawn), drawn.files)
+
+    async def add(self, drawn: Drawn, *, private: bool) -> str:
+        channel = await self.rest.direct_chat(self.person) if private and not self.alone else self.way.channel
+        return await self.rest.send(channel, drawing.body(drawn), drawn.files)
+
+    async def remove(self) -> None:
+        await self.rest.delete(self.way.channel, self.message)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Tries again what Discord asks to wait for, as long as that is short. Raises Refused and TryLater."""
+    for _ in range(TRIES - 1):
+        try:
+            return await call()
+        except TryLater as later:
+            if later.seconds > WAIT_SECONDS_MAX:
+                raise
+            await asyncio.sleep(later.seconds)
+    return await call()
