@@ -46,6 +46,7 @@ RETRY_CODES = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "
 """PostgreSQL: serialization failure, deadlock, shutdown, starting up, too many connections, lost connection."""
 REFUSED_CODES = frozenset({"3D000", "28P01", "28000"})
 """PostgreSQL: no such database, wrong password, not allowed in."""
+NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS t (channel, payload)"
 SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 """What is read in several statements is of one moment, as it is on SQLite."""
 
@@ -241,12 +242,18 @@ def sqlite_engine(url: str, *, writes: bool = True) -> Engine:
 
 
 class PostgresDatabase(Database):
-    """asyncpg through SQLAlchemy's greenlet bridge; signals travel by LISTEN and NOTIFY."""
+    """asyncpg through SQLAlchemy's greenlet bridge; signals travel by LISTEN and NOTIFY.
+
+    PostgreSQL lets transactions that notify commit only one after the other, each with an fsync of its own. So
+    signals go out just after the commit, those of many transactions in one of their own that writes nothing.
+    """
 
     def __init__(self, url: str, *, pool: int) -> None:
         self._url = make_url(url).set(drivername="postgresql+asyncpg")
         self._engine = self._make_engine(pool)
         self.signals = Signals(listen_to=make_url(url).set(drivername="postgresql").render_as_string(False))
+        self._outgoing: dict[tuple[str, str], None] = {}
+        self._sending: asyncio.Task[None] | None = None
 
     def _make_engine(self, pool: int) -> AsyncEngine:
         return create_async_engine(
@@ -280,6 +287,8 @@ class PostgresDatabase(Database):
             raise
 
     async def close(self) -> None:
+        if self._sending is not None:
+            await self._sending
         await self.signals.close()
         await self._engine.dispose()
 
@@ -304,19 +313,31 @@ class PostgresDatabase(Database):
         async with self._engine.connect() as connection:
             if options:
                 await connection.execution_options(**options)
-            value = await connection.run_sync(_transact, work)
+            value, signals = await connection.run_sync(_transact, work)
             await _commit(connection)
-            return value
+        if signals:
+            self._outgoing |= signals
+            if self._sending is None or self._sending.done():
+                self._sending = asyncio.create_task(self._send())
+        return value
+
+    async def _send(self) -> None:
+        while self._outgoing:
+            channels, payloads = zip(*self._outgoing, strict=True)
+            self._outgoing = {}
+            try:
+                async with self._engine.connect() as connection:
+                    await connection.exec_driver_sql(NOTIFY, (list(channels), list(payloads)))
+                    await connection.commit()
+            except (DBAPIError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+                log.warning("signals.unsent", error=type(error).__name__)  # whoever waits looks by himself
 
 
-def _transact(connection: Connection, work: Callable[[Session], T]) -> T:
+def _transact(connection: Connection, work: Callable[[Session], T]) -> tuple[T, dict[tuple[str, str], None]]:
     with Session(connection, join_transaction_mode="control_fully") as session:
         value = work(session)
-        session.flush()
-        for channel, payload in session.info.get("signals", ()):
-            connection.exec_driver_sql("SELECT pg_notify($1, $2)", (channel, payload))
         session.commit()
-        return value
+        return value, session.info.get("signals", {})
 
 
 async def _commit(connection: AsyncConnection) -> None:
