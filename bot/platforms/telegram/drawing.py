@@ -60,7 +60,7 @@ def footer(card: Card) -> str:
 def keyboard(card: Card, marks: Marks) -> InlineKeyboardMarkup | None:
     """A number for each of several pictures, then the card's buttons."""
     rows: list[list[InlineKeyboardButton]] = []
-    if len(card.pictures) > 1:
+    if card.kind == "image" and len(card.pictures) > 1:
         numbers = [
             InlineKeyboardButton(str(index), callback_data=marks.picture(picture.artifact))
             for index, picture in enumerate(card.pictures, 1)

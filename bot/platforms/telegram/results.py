@@ -119,10 +119,10 @@ class Results:
     async def pieces(self, address: Address, card: Card) -> list[Piece]:
         """The messages that show a final card."""
         keyboard = drawing.keyboard(card, self._marks)
-        if card.pictures and card.state == "done":
-            return [await self._picture(address, card, keyboard)]
         if card.kind == "text" and card.text:
-            return _text(address, card, keyboard)
+            return _text(card, keyboard)
+        if card.kind == "image" and card.pictures and card.state == "done":
+            return [await self._picture(address, card, keyboard)]
         return [Piece(words=drawing.status(card), keyboard=keyboard)]
 
     async def send(self, piece: Piece, spot: Spot, *, at_once: bool = False) -> Message | None:
@@ -258,7 +258,7 @@ async def _media(chat: Chat, artifact: int) -> Media | None:
     return await chat.media(artifact)
 
 
-def _text(address: Address, card: Card, keyboard: InlineKeyboardMarkup | None) -> list[Piece]:
+def _text(card: Card, keyboard: InlineKeyboardMarkup | None) -> list[Piece]:
     """The keyboard and the label are under the last part; a very long text is a document."""
     parts = markup.parts(card.text, PART_UNITS)
     if len(parts) > MESSAGES_MAX:

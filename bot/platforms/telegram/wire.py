@@ -36,7 +36,7 @@ from bot.places import Places
 from bot.platforms.pacing import Pacer, Rate
 
 OVERALL = Rate(28, 2)  # at most 30 in any second
-PRIVATE = Rate(1, 3)
+PRIVATE = Rate(1, 5)
 GROUP = Rate(15 / 60, 5)  # at most 20 in any minute
 LOST_SECONDS = 5.0
 NO_ROOM_SECONDS = 1.0
