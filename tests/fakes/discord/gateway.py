@@ -36,14 +36,14 @@ class Socket:
         text = json.dumps(message)
         async with self._lock:
             if self.ws.closed:
-                return
+                return None
             try:
                 if self._deflate is None:
                     return await self.ws.send_str(text)
                 data = self._deflate.compress(text.encode()) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
                 await self.ws.send_bytes(data)
             except ConnectionError:
-                return
+                return None
 
 
 class Gateway:

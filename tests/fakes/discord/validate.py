@@ -34,7 +34,9 @@ class Spec:
             "spec", Resource.from_contents(document, default_specification=DRAFT202012)
         )
         shapes = [(re.sub(r"\{[^}]+\}", "[^/]+", path), path) for path in document["paths"]]
-        self.paths = [(re.compile(f"^{shape}$"), path) for shape, path in sorted(shapes, key=lambda s: s[1].count("{"))]
+        self.paths = [
+            (re.compile(f"^{shape}$"), path) for shape, path in sorted(shapes, key=lambda s: s[1].count("{"))
+        ]
 
     def operation(self, method: str, path: str) -> tuple[str, dict[str, Any] | None]:
         """("", None) where there is no such path, (path, None) where it does not take the method."""
@@ -65,7 +67,11 @@ class Spec:
         """Keys that no alternative knows."""
         schema = self.deref(schema)
         if alternatives := schema.get("oneOf") or schema.get("anyOf"):
-            fitting = [self.unknown(each, value, path) for each in alternatives if self._fits(self.deref(each), value)]
+            fitting = [
+                self.unknown(each, value, path)
+                for each in alternatives
+                if self._fits(self.deref(each), value)
+            ]
             return min(fitting, key=len) if fitting else []
         if "allOf" in schema:
             return []
@@ -80,7 +86,9 @@ class Spec:
                 )
             ]
         if isinstance(value, list) and "items" in schema:
-            return [p for n, each in enumerate(value) for p in self.unknown(schema["items"], each, f"{path}/{n}")]
+            return [
+                p for n, each in enumerate(value) for p in self.unknown(schema["items"], each, f"{path}/{n}")
+            ]
         return []
 
     def _fits(self, schema: dict[str, Any], value: Any) -> bool:
@@ -119,11 +127,17 @@ def problems(method: str, path: str, body: Any, *, multipart: bool = False) -> l
         return found + (["body not expected"] if body else [])
     if body is None:
         return found + (["body required"] if operation["requestBody"].get("required") else [])
-    kind = next((each for each in content if each.startswith("multipart")), "") if multipart else "application/json"
+    kind = (
+        next((each for each in content if each.startswith("multipart")), "")
+        if multipart
+        else "application/json"
+    )
     if kind not in content:
         return [*found, f"{kind or 'multipart'} is not taken here"]
     for error in known.validator(template, method, kind).iter_errors(body):
-        found += [f"{'/'.join(map(str, leaf.absolute_path))}: {leaf.message[:120]}" for leaf in _leaves(error)]
+        found += [
+            f"{'/'.join(map(str, leaf.absolute_path))}: {leaf.message[:120]}" for leaf in _leaves(error)
+        ]
     found += known.unknown(content[kind]["schema"], body)
     return sorted({each for each in found if not KNOWN.search(each)})
 
