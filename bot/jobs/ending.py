@@ -40,8 +40,8 @@ def complete(
     if job.deleted_at is not None:  # while it ran
         artifacts.delete(session, job.id, now)
     paid = ledger.settle(session, job.account, job.id, job.price, now)
-    jobs.complete(session, job, now, used_us=used_us, paid=paid)
     _close(session, job, now, used_us)
+    jobs.complete(session, job, now, used_us=used_us, paid=paid)
     return True
 
 
@@ -112,19 +112,20 @@ def cancel(session: Session, account: int, job_id: int, now: datetime) -> Job:
 
 def _cancel(session: Session, job: Job, now: datetime, *, share: float, used_us: int) -> None:
     paid = ledger.settle(session, job.account, job.id, pricing.share(job.price, share), now)
-    jobs.cancel(session, job, now, used_us=used_us, paid=paid)
     _close(session, job, now, used_us)
+    jobs.cancel(session, job, now, used_us=used_us, paid=paid)
 
 
 def _discard(session: Session, job: Job, now: datetime, *, code: str, used_us: int) -> None:
     ledger.settle(session, job.account, job.id, 0, now, our_fault=True)
-    jobs.discard(session, job, now, error=code, used_us=used_us)
     _close(session, job, now, used_us)
+    jobs.discard(session, job, now, error=code, used_us=used_us)
 
 
 def _close(session: Session, job: Job, now: datetime, used_us: int) -> None:
-    if job.budget:
-        records.correct(session, job.budget, used_us - job.cost_us)
+    """All of an end but the job's own row and its flow: everybody waits for a flow, so it is locked last."""
     if job.state == "running":
         records.clear_progress(session, job.id)
     deliveries.enqueue(session, job.id, job.account, address_of(job).platform, now)
+    if job.budget:
+        records.correct(session, job.budget, used_us - job.cost_us)
