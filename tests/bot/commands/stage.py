@@ -14,6 +14,7 @@ from bot.buttons import Buttons
 from bot.chat import Action, Address, Attachment, Audience, Card, Invocation, Locale, Person, Reply
 from bot.commands.context import Context
 from bot.operations import Operations
+from bot.places import Places
 from bot.service import Service
 from bot.signing import Signer
 from storage import ledger
@@ -36,12 +37,9 @@ class Stage:
             "database": made.database, "blobs": made.blobs, "config": made.config, "board": made.board,
             "buttons": self.buttons, "signer": self.signer,
             "operations": Operations(made.database, made.config, self.signer, clock=now),
-            "clock": now, "seed": lambda: next(self._seeds), "suggestions": SUGGESTIONS,
+            "places": Places(made.database), "clock": now, "seed": lambda: next(self._seeds),
+            "suggestions": SUGGESTIONS,
         }  # fmt: skip
-        if "places" in Context.__dataclass_fields__:
-            from bot.places import Places
-
-            parts["places"] = Places(made.database)
         self.context = Context(**(parts | context))
         self.service = Service(self.context)
 
