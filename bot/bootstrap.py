@@ -39,8 +39,10 @@ from bot.metrics import Monitor
 from bot.operations import Operations
 from bot.page import boot
 from bot.places import Places
+from bot.platforms.discord.client import DiscordPlatform
+from bot.platforms.telegram.client import TelegramPlatform
 from bot.platforms.web.boot import Boot
-from bot.platforms.web.client import WebPlatform
+from bot.platforms.web.client import Hook, WebPlatform
 from bot.platforms.web.settings import Probes, WebSettings
 from bot.service import Service
 from bot.signing import Signer, load_key
@@ -54,6 +56,7 @@ Role = Literal["chat", "generate"]
 ROLES: tuple[Role, ...] = ("chat", "generate")
 SUGGESTIONS = 12
 SEED_BITS = 32
+RESTART_SECONDS_MAX = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -166,7 +169,7 @@ class Instance:
         for platform in self.platforms:
             self.board.add(platform)
             deliverer = Deliverer(self._database, platform, self.board, self._config, clock=now)
-            tasks.append(group.create_task(platform.run(), name=platform.name))
+            tasks.append(group.create_task(_persistently(platform), name=platform.name))
             tasks.append(group.create_task(deliverer.run(), name=f"deliver-{platform.name}"))
         if self.platforms:
             tasks.append(group.create_task(self.board.run(), name="board"))
@@ -182,15 +185,28 @@ class Instance:
             task.cancel()
 
     def _platforms(self) -> list[Platform]:
-        if not self._config.web.enabled:
-            return []
-        monitor = Monitor(self._database, self._rescuer, self._pool, clock=now)
-        return [
-            WebPlatform(
-                Service(self._context), self._operations, web_settings(self._config), self._signer, self._boot,
-                Probes(health=monitor.health, metrics=monitor.metrics),
+        """The chats whose tokens are set, and the page."""
+        chat, config = Service(self._context), self._config
+        made: list[Platform] = []
+        hooks: dict[str, Hook] = {}
+        if config.secrets.discord_token:
+            made.append(
+                DiscordPlatform(chat, config, self._database, self.places, self._context.buttons, clock=now)
             )
-        ]  # fmt: skip
+        if config.secrets.telegram_token:
+            telegram = TelegramPlatform(chat, config, self._database, self.places, self._signer, clock=now)
+            made.append(telegram)
+            hooks[telegram.name] = telegram.webhook
+        if config.web.enabled:
+            made.append(self._page(chat, hooks))
+        return made
+
+    def _page(self, chat: Service, hooks: dict[str, Hook]) -> WebPlatform:
+        monitor = Monitor(self._database, self._rescuer, self._pool, clock=now)
+        probes = Probes(health=monitor.health, metrics=monitor.metrics)
+        return WebPlatform(
+            chat, self._operations, web_settings(self._config), self._signer, self._boot, probes, hooks=hooks
+        )
 
     def _boot(self, locale: Locale) -> Boot:
         return boot(self._config, self._context.suggestions, locale)
@@ -243,6 +259,22 @@ def _only_process(path: Path) -> Generator[None]:
         yield
     finally:
         lock.release()
+
+
+async def _persistently(platform: Platform) -> None:
+    """A chat that breaks is begun again, and disturbs no other. A page that cannot listen ends the start."""
+    wait = 1.0
+    while True:
+        try:
+            await platform.run()
+        except OSError:
+            if isinstance(platform, WebPlatform):
+                raise
+            log.warning("platform.away", platform=platform.name)
+        except Exception as error:
+            log.error("platform.broken", platform=platform.name, error=type(error).__name__)
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, RESTART_SECONDS_MAX)
 
 
 async def _wake_when_ready(pool: Pool, dispatcher: Dispatcher) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
@@ -18,7 +18,7 @@ from bot.platforms.web.api import Api
 from bot.platforms.web.boot import Boot
 from bot.platforms.web.errors import answer_errors
 from bot.platforms.web.feeds import Feeds
-from bot.platforms.web.guard import add_security_headers, guarding
+from bot.platforms.web.guard import HOOKS, add_security_headers, guarding
 from bot.platforms.web.media import Links, MediaRoutes
 from bot.platforms.web.pages import AdminPages, ChatPage, ProbePages
 from bot.platforms.web.session import Sessions
@@ -29,6 +29,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 def wall_clock() -> int:
     return int(time.time())
+
+
+Hook = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebPlatform:
@@ -45,6 +48,7 @@ class WebPlatform:
         boot: Callable[[Locale], Boot],
         probes: Probes,
         *,
+        hooks: Mapping[str, Hook] | None = None,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
         self._settings = settings
@@ -57,6 +61,7 @@ class WebPlatform:
             *MediaRoutes(chat=chat, links=links).routes(),
             *(AdminPages(desk=desk, sessions=sessions).routes() if desk else ()),
             *ProbePages(probes=probes, settings=settings).routes(),
+            *(web.post(f"{HOOKS}{name}", hook) for name, hook in (hooks or {}).items()),
         ]
         self.started = asyncio.Event()
         self.bound: tuple[str, int] = (settings.host, settings.port)
