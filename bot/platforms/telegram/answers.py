@@ -6,11 +6,14 @@ hears that it has to be opened first.
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 from telegram import ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, Message
 from telegram.constants import ParseMode
 
-from bot.chat import Address, Card, Chat, Invocation, Reply, TryLater
+from bot.chat import Address, Card, Chat, Invocation, Reply
+from bot.platforms.pacing import Pacer, Rate
 from bot.platforms.telegram import drawing, markup, translate
 from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.results import Piece, Results, Spot, spot_of
@@ -21,6 +24,8 @@ from bot.replies import say
 
 DRAFT_UNITS_MAX = 3000
 PLACEHOLDER_UNITS_MAX = 64
+STATUSES_GROUP = Rate(6 / 60, 4)  # of a group's 20 messages a minute, most are left for results
+STATUSES_ALL = Rate(1000, 1000)
 LATE_MAX = 10  # results handed over by one /jobs
 
 
@@ -30,6 +35,7 @@ class Answers:
     ) -> None:
         self._me, self._chat, self._wire = me, chat, wire
         self._sheets, self._results, self._marks = sheets, results, marks
+        self._statuses = Pacer(STATUSES_ALL, lambda _: STATUSES_GROUP, clock=time.monotonic)
 
     async def give(self, invocation: Invocation, reply: Reply) -> None:
         """All that a reply holds, in order. Raises TryLater, and Refused where the chat takes nothing."""
@@ -94,10 +100,9 @@ class Answers:
         piece = Piece(words=drawing.status(card), keyboard=drawing.keyboard(card, self._marks))
         if card.private or address.kind == "private":
             return await self._privately(address, piece, private=card.private)
-        try:
-            return await self._results.send(piece, spot_of(address), at_once=True)
-        except TryLater:
+        if not self._statuses.try_progress(address.place):
             return None  # a busy group: the result comes as a message of its own
+        return await self._results.send(piece, spot_of(address))
 
     async def _list(self, address: Address, reply: Reply) -> None:
         """/jobs: what waits and runs as lines, what could not be brought as the results themselves."""

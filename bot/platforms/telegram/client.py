@@ -124,7 +124,7 @@ class TelegramPlatform:
         """One pushed update: 200 once it is handled, 503 to have it again. Nothing is read without the secret."""
         secret = self._config.secrets.telegram_webhook_secret
         sent = request.headers.get(SECRET_HEADER, "")
-        if not secret or not hmac.compare_digest(sent.encode(), secret.encode()):
+        if not secret or not hmac.compare_digest(sent.encode("utf-8", "surrogateescape"), secret.encode()):
             return web.Response(status=403)
         if self._intake is None:
             return web.Response(status=503)

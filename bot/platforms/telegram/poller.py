@@ -15,6 +15,7 @@ import structlog
 from telegram import Bot, Update
 from telegram.error import Conflict, InvalidToken, RetryAfter, TelegramError
 
+from bot.platforms.telegram.wire import seconds_of
 from storage import places
 from storage.database import Database, DatabaseUnavailable
 
@@ -39,8 +40,11 @@ class TolerantBot(Bot):
 
     async def raw_updates(self, offset: int, *, seconds: int) -> list[Raw]:
         data = {"offset": offset, "limit": BATCH, "timeout": seconds, "allowed_updates": list(ALLOWED)}
-        found = cast("list[object]", await self._post("getUpdates", data, read_timeout=seconds + 10))
-        return [cast("Raw", each) for each in found if isinstance(each, dict) and "update_id" in each]
+        found = cast("object", await self._post("getUpdates", data, read_timeout=seconds + 10))
+        if not isinstance(found, list):
+            raise TelegramError("not a list of updates")
+        updates = cast("list[object]", found)
+        return [cast("Raw", each) for each in updates if isinstance(each, dict) and "update_id" in each]
 
 
 def read(raw: Raw, bot: Bot) -> Update | None:
@@ -103,9 +107,11 @@ class Poller:
         """Asks for updates once and starts what is new."""
         try:
             found = await self._bot.raw_updates(self._next(), seconds=0 if self._pending else POLL_SECONDS)
-        except Conflict:
+        except Conflict as conflict:
             log.warning("telegram.other_poller")
             await asyncio.sleep(CONFLICT_SECONDS)
+            if "webhook" in conflict.message:  # set by whoever used this token last
+                await persistently(self._bot.delete_webhook)
             return
         except TelegramError as error:
             log.warning("telegram.unreachable", error=type(error).__name__)
@@ -182,7 +188,4 @@ def _seconds(error: TelegramError) -> float:
     """How long to wait after this."""
     if isinstance(error, InvalidToken):
         return TOKEN_SECONDS
-    if isinstance(error, RetryAfter):
-        wait = error.retry_after
-        return float(wait) if isinstance(wait, int) else wait.total_seconds()
-    return LOST_SECONDS
+    return seconds_of(error) if isinstance(error, RetryAfter) else LOST_SECONDS

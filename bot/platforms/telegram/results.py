@@ -7,10 +7,10 @@ that came in several messages goes on where it was broken off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from telegram import InlineKeyboardMarkup, InputMediaPhoto, LinkPreviewOptions, Message, ReplyParameters
 from telegram.constants import ParseMode
@@ -38,14 +38,6 @@ RING_SECONDS = 30.0
 MESSAGES_MAX = 3  # a text that needs more is a document
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 PART_UNITS = 3800  # leaves room for the last part's label
-
-
-class Turn(Protocol):
-    """How a message waits for its place in the budgets."""
-
-    def __call__(
-        self, chat: int, call: Callable[[int], Awaitable[Message]], /
-    ) -> Awaitable[Message | None]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,20 +117,16 @@ class Results:
             return [await self._picture(address, card, keyboard)]
         return [Piece(words=drawing.status(card), keyboard=keyboard)]
 
-    async def send(self, piece: Piece, spot: Spot, *, at_once: bool = False) -> Message | None:
-        """One message, in the next best form where the API does not take the best. Raises Refused, TryLater.
-
-        `at_once`: now or, as TryLater, not at all.
-        """
-        turn = self._wire.at_once if at_once else self._wire.result
+    async def send(self, piece: Piece, spot: Spot) -> Message | None:
+        """One message, in the next best form where the API does not take the best. Raises Refused, TryLater."""
         try:
-            return await self._send(piece, spot, turn)
+            return await self._send(piece, spot)
         except TopicGone:
-            return await self._send(piece, Spot(chat=spot.chat, answers=spot.answers, rings=spot.rings), turn)
+            return await self._send(piece, Spot(chat=spot.chat, answers=spot.answers, rings=spot.rings))
         except Unreadable:
-            return await self._send(piece, spot, turn, parse=None)
+            return await self._send(piece, spot, parse=None)
         except (Unshowable, TooLarge) as refused:
-            return await self._send(_unshown(piece, refused), spot, turn)
+            return await self._send(_unshown(piece, refused), spot)
 
     async def file(self, address: Address, media: Media, spot: Spot) -> None:
         """A document, untouched; a sentence where it is too large."""
@@ -203,11 +191,9 @@ class Results:
         )
         return await bot.edit_message_media(photo, chat, message, reply_markup=piece.keyboard)
 
-    async def _send(
-        self, piece: Piece, spot: Spot, turn: Turn, parse: str | None = ParseMode.HTML
-    ) -> Message | None:
+    async def _send(self, piece: Piece, spot: Spot, parse: str | None = ParseMode.HTML) -> Message | None:
         words = piece.words if parse else markup.plain(piece.words)
-        return await turn(spot.chat, lambda chat: self._sent(piece, chat, words, parse, spot))
+        return await self._wire.result(spot.chat, lambda chat: self._sent(piece, chat, words, parse, spot))
 
     async def _sent(self, piece: Piece, chat: int, words: str, parse: str | None, spot: Spot) -> Message:
         bot = self._wire.bot

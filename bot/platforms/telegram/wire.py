@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -30,6 +31,7 @@ from telegram.error import (
     RetryAfter,
     TelegramError,
 )
+from telegram.warnings import PTBDeprecationWarning
 
 from bot.chat import TryLater
 from bot.places import Places
@@ -157,15 +159,21 @@ class Wire:
 
     def _pause(self, chat: int, flood: RetryAfter) -> TryLater:
         """Several chats flooded at once mean that all are: nobody is asked before its time."""
-        wait = flood.retry_after
-        seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
-        now = self._clock()
+        seconds, now = seconds_of(flood), self._clock()
         self._flooded = {each: until for each, until in self._flooded.items() if until > now}
         self._flooded[chat] = now + seconds
         everywhere = len(self._flooded) >= FLOODED_CHATS
         self.pacer.pause(None if everywhere else str(chat), seconds)
         log.warning("telegram.flood", seconds=seconds, everywhere=everywhere)
         return TryLater(seconds)
+
+
+def seconds_of(flood: RetryAfter) -> float:
+    """The wait that was asked for; the SDK is between two types for it, and warns of that."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PTBDeprecationWarning)
+        wait = flood.retry_after
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
 
 
 def _meaning(error: TelegramError) -> Exception:

@@ -219,8 +219,8 @@ class Life:
         assert await self.database.read(jobs.stray_holds) == 0
 
     async def _is_settled(self, count: int) -> bool:
-        waiting, _ = await self.database.read(deliveries.lag)
         found = await self.jobs()
+        waiting, _ = await self.database.read(deliveries.lag)
         return len(found) >= count and waiting == 0 and all(each.state in jobs.TERMINAL for each in found)
 
     def person(self, number: int = 501, **fields: Any) -> Person:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -62,8 +63,9 @@ async def test_lost_connections_and_errors_of_theirs_are_tried_later(
 
 
 async def test_an_edit_whose_answer_was_lost_is_not_sent_again(
-    life: Life, ann: Person, server: FakeTelegram
+    life: Life, ann: Person, server: FakeTelegram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bot.platforms.telegram.wire.LOST_SECONDS", 0.2)
     server.fail("editMessageMedia", 502, "Bad Gateway", after=True)
     await ann.say("a fox")
     await ann.sees_photo("a fox")
@@ -213,6 +215,45 @@ async def test_one_poller_among_several_processes(
         await second.settled(2)
     finally:
         await second.end()
+
+
+async def test_it_starts_when_the_api_comes_back(lives: Lives, ann: Person, server: FakeTelegram) -> None:
+    server.fail("getMe", 502, "Bad Gateway")
+    server.fail("deleteWebhook", 429, "Too Many Requests", retry_after=1)
+    server.hook = {"url": "http://127.0.0.1:9/left-over"}
+    await lives.begin()
+    await until(lambda: server.hook is None, "the webhook is gone")
+    await ann.say("a fox")
+    await ann.sees_photo("a fox")
+
+
+async def test_files_over_the_limits_are_documents_or_sentences(
+    life: Life, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.platforms.telegram.results.PHOTO_BYTES_MAX", 10)
+    await ann.say("a fox")
+    result = await ann.finds(lambda each: "document" in each, "a document")
+    assert "a fox" in words(result)
+    monkeypatch.setattr("bot.platforms.telegram.results.FILE_BYTES_MAX", 10)
+    await ann.press(result, "Original")
+    await ann.sees("over Telegram's 50 MB")
+
+
+async def test_both_databases_keep_the_status_over_a_restart(
+    database_url: str, tmp_path: Path, server: FakeTelegram, ann: Person
+) -> None:
+    life = await Life(database_url, tmp_path, server).begin()
+    life.engine.gate.clear()
+    await ann.say("a fox")
+    status = await ann.sees("line")
+    await until(lambda: life.engine.requests)
+    await life.end()
+    life = await Life(database_url, tmp_path, server).begin()
+    try:
+        assert (await ann.sees_photo("a fox"))["message_id"] == status["message_id"]
+        await life.settled()
+    finally:
+        await life.end()
 
 
 async def test_menus_are_set_by_language_and_scope_only_when_they_changed(
