@@ -103,7 +103,11 @@ async def run(config: Config, roles: Sequence[Role] = ROLES) -> None:
         )
     async with storage_of(config, alone=True) as (database, blobs):
         instance = Instance(config, roles, database, blobs)
-        await instance.run(_stop_signal())
+        try:
+            await instance.run(_stop_signal())
+        except* OSError as group:
+            where = f"{config.web.host}:{config.web.port}"
+            raise ConfigError(f"Nothing can listen at {where}: {_reason(group)}. Set ATELIER_WEB_PORT.") from None
 
 
 class Instance:
@@ -275,6 +279,11 @@ async def _persistently(platform: Platform) -> None:
             log.error("platform.broken", platform=platform.name, error=type(error).__name__)
         await asyncio.sleep(wait)
         wait = min(wait * 2, RESTART_SECONDS_MAX)
+
+
+def _reason(group: BaseExceptionGroup[OSError]) -> str:
+    first = group.exceptions[0]
+    return _reason(first) if isinstance(first, BaseExceptionGroup) else (first.strerror or str(first))
 
 
 async def _wake_when_ready(pool: Pool, dispatcher: Dispatcher) -> None:

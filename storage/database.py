@@ -361,7 +361,9 @@ def _code(error: Exception) -> str:
 
 
 def _translated(error: Exception) -> Exception:
-    if isinstance(error, OperationalError | InterfaceError):
+    if isinstance(error, OperationalError | InterfaceError) and "no such" not in str(
+        error
+    ):  # a bug, not an outage
         translated = DatabaseUnavailable(_sentence(error))
         translated.__cause__ = error
         return translated

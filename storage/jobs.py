@@ -99,20 +99,26 @@ def load(session: Session, account: int, key: str, now: datetime) -> Load:
 
 def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
     """Inserts the job and queues it in its flow; returns its id. A known key is an IntegrityError."""
-    return queue(session, job, now, cap=cap).id
+    added = insert_job(session, job, now)
+    enqueue(session, added, cap=cap)
+    return added.id
 
 
-def queue(session: Session, job: NewJob, now: datetime, *, cap: int) -> Job:
-    """Like `add`, and returns the whole job."""
+def insert_job(session: Session, job: NewJob, now: datetime) -> Job:
+    """Inserts the job; `enqueue` it before the transaction ends. A known key is an IntegrityError."""
     row = _ADD(
         session, key=job.key, account_id=job.account, tier=job.tier, kind=job.kind, model=job.model,
         words=job.words, request=job.request, address=job.address, private=job.private, origin=job.origin,
         cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget, run_at=now, created_at=now,
         state="available", attempt=0, failures=0, cancel_requested=False, paid=0,
     ).one()  # fmt: skip
+    return _job(row)
+
+
+def enqueue(session: Session, job: Job, *, cap: int) -> None:
+    """Queues an inserted job in its flow. Everybody waits for a flow: lock it last."""
     flows.enqueue(session, job.account, job.tier, cap=cap)
     notify(session, "jobs")
-    return _job(row)
 
 
 def get(session: Session, job: int) -> Job | None:

@@ -17,7 +17,7 @@ from bot.jobs import ending, submit
 from bot.jobs.refusals import Refusal
 from generators import requests
 from generators.requests import ImageToImage, Request, TextToImage, WriteText
-from storage import artifacts, jobs
+from storage import artifacts, jobs, ledger
 from storage.database import Session
 from storage.jobs import Job
 
@@ -105,7 +105,9 @@ async def _delete(context: Context, asking: Asking, job: Job) -> Reply:
 
 async def _cancel(context: Context, asking: Asking, job: Job) -> Reply:
     cancelled = await context.database.run(ending.cancel, asking.account, job.id, context.clock())
-    return Reply(cards=(await context.board.card(cancelled, asking.locale),))
+    lots = await context.database.read(ledger.lots, asking.account, context.clock())
+    left = sum(lot.remaining for lot in lots)
+    return Reply(cards=(await context.board.card(cancelled, asking.locale),), left=left)
 
 
 ACTIONS: dict[Action, Callable[[Context, Asking, Job], Awaitable[Reply]]] = {

@@ -47,6 +47,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 
 def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitted:
     """Queues the job. Raises Refusal; then nothing has changed."""
+    unit_us = records.timing(session, ask.request.model)  # before the lock, which others may wait for
     account = accounts.lock(session, ask.account)
     if account is None:
         raise Refusal("refused-account")
@@ -62,7 +63,7 @@ def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitt
     )
     if refusal := admission.refuse(facts):
         raise refusal
-    return _queue(session, config, ask, account, model, (name, plan), now)
+    return _queue(session, config, ask, account, model, (name, plan), unit_us, now)
 
 
 def plan_of(config: Config, account: Account, now: datetime) -> tuple[str, Plan]:
@@ -108,17 +109,17 @@ def _known(session: Session, account: Account, job: int, now: datetime) -> Submi
 
 def _queue(
     session: Session, config: Config, ask: Ask, account: Account, model: ModelEntry,
-    plan: tuple[str, Plan], now: datetime,
+    plan: tuple[str, Plan], unit_us: int | None, now: datetime,
 ) -> Submitted:  # fmt: skip
     _check_hourly(session, ask, now)
     price = pricing.price(ask.request, model)
-    cost = pricing.cost_us(ask.request, model, records.timing(session, model.name))
+    cost = pricing.cost_us(ask.request, model, unit_us)
     live = _afford(session, config, ask, account, price, now)
     kinds = {lot.kind for lot in live if lot.id in {part for part, _ in ledger.split(live, price)}}
     tier, budget = plan[0], ""
     if admission.is_free(kinds):
         tier, budget = _budgeted(session, config, ask.address, plan[0], cost, now)
-    job = jobs.queue(
+    job = jobs.insert_job(
         session,
         NewJob(
             key=ask.key, account=account.id, tier=tier, kind=model.kind, model=model.name,
@@ -128,12 +129,12 @@ def _queue(
             budget=budget,
         ),
         now,
-        cap=1 if tier == RELAXED else plan[1].running,
     )  # fmt: skip
     ledger.hold(session, account.id, job.id, price, now, live=live)
     if ask.upload:
         until = now + timedelta(seconds=config.retention.free)
         artifacts.add_upload(session, account.id, ask.upload, expires_at=until)
+    jobs.enqueue(session, job, cap=1 if tier == RELAXED else plan[1].running)
     return Submitted(job=job, price=price, left=sum(lot.remaining for lot in live) - price)
 
 

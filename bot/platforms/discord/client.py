@@ -97,12 +97,12 @@ class DiscordPlatform:
     async def _live(self) -> float:
         """One life; returns the seconds until the next."""
         events = {"INTERACTION_CREATE": self._on_interaction, "MESSAGE_CREATE": self._on_message}
-        gateway = Gateway(self._config.discord, events)
+        gateway = Gateway(self._config.discord, events, self.ready)
         publishing = asyncio.create_task(self._publish(gateway))
         try:
             async with gateway:
                 await gateway.login(self._config.secrets.discord_token)
-                self._rest.gateway, self.ready = gateway, gateway.ready
+                self._rest.gateway = gateway
                 await gateway.connect()
         except discord.LoginFailure:
             log.error("discord.token_refused", fix="set ATELIER_DISCORD_TOKEN to the portal's Bot token")
@@ -113,12 +113,13 @@ class DiscordPlatform:
             log.error("discord.broken", error=type(error).__name__, where=_where(error))
         finally:
             self._rest.gateway = None
+            self.ready.clear()
             publishing.cancel()
         return AWAY_SECONDS
 
     async def _publish(self, gateway: Gateway) -> None:
         """Registers the commands if they are not as they were last registered."""
-        await gateway.ready.wait()
+        await self.ready.wait()
         application = str(gateway.application_id)
         wanted = declarations.fingerprint(application)
         while True:

@@ -58,14 +58,14 @@ def point(settings: DiscordChat) -> None:
 
 
 class Gateway(discord.AutoShardedClient):
-    """One life of the connection. `ready` is set once the first shard has a session."""
+    """One life of the connection. `ready` is set once the first of its shards has a session."""
 
-    def __init__(self, settings: DiscordChat, events: dict[str, Hear]) -> None:
+    def __init__(self, settings: DiscordChat, events: dict[str, Hear], ready: asyncio.Event) -> None:
         point(settings)
         shards = shards_of(settings.shards)
         sharding: dict[str, Any] = {"shard_ids": shards.ids, "shard_count": shards.count}
         self._asks_for_shards = bool(settings.gateway_url) and shards.count is None
-        self.ready = asyncio.Event()
+        self._session = ready
         super().__init__(
             intents=discord.Intents(guild_messages=True, dm_messages=True),
             **sharding,
@@ -98,6 +98,6 @@ class Gateway(discord.AutoShardedClient):
             except Exception as error:
                 log.warning("discord.malformed", event_name=name, error=type(error).__name__)
             if name == "READY":
-                self.ready.set()
+                self._session.set()
 
         return guarded
