@@ -143,7 +143,7 @@ export class CardView {
 
   words(card) {
     if (card.kind !== "text" || !card.text) return null;
-    return el("div", { class: card.state === "running" ? "words growing" : "words" }, ...prose(card.text));
+    return el("div", { class: ["waiting", "running"].includes(card.state) ? "words growing" : "words" }, ...prose(card.text));
   }
 
   progress(card) {
