@@ -13,3 +13,4 @@ telegram-inline-waiting = Being made with AI …
 telegram-inline-type = Type what you want to see
 telegram-inline-private = Make it in a chat with me
 telegram-inline-kept = This one is private: it was sent to our own chat.
+telegram-no-rights = I may not send photos in this group, so the result went to your private chat. An admin can allow me photos and files.

@@ -13,3 +13,4 @@ telegram-inline-waiting = 正在由 AI 生成……
 telegram-inline-type = 输入你想看到的内容
 telegram-inline-private = 在私聊中生成
 telegram-inline-kept = 这是私密结果，已发送到我们的私聊。
+telegram-no-rights = 我在此群没有发送图片的权限，结果已发送到你的私聊。管理员可以允许我发送图片和文件。

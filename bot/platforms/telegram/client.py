@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -50,6 +51,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 def bot_of(config: Config) -> TolerantBot:
     """The SDK's client; nothing is sent yet."""
+    os.environ.setdefault("PTB_TIMEDELTA", "1")  # as its next major version; else it warns at each flood
     for name in ("httpx", "httpcore", "telegram"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # they log addresses with the token, and answers
     base = config.telegram.api_base.rstrip("/")

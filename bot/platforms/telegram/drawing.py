@@ -17,6 +17,7 @@ BAR = 10
 STREAM_UNITS_MAX = 3500
 PROMPT_CHARS = 200
 EXAMPLE_CHARS = 60
+FOOTER_UNITS_MAX = 280
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def caption(card: Card) -> str:
 
 def footer(card: Card) -> str:
     words = " · ".join(part for part in (card.label, card.status) if part)
-    return f"<i>{markup.escape(words)}</i>"
+    return f"<i>{markup.escape(markup.shortened(words, FOOTER_UNITS_MAX))}</i>"
 
 
 def keyboard(card: Card, marks: Marks) -> InlineKeyboardMarkup | None:

@@ -15,7 +15,7 @@ from typing import Any
 from telegram import InlineKeyboardMarkup, InputMediaPhoto, LinkPreviewOptions, Message, ReplyParameters
 from telegram.constants import ParseMode
 
-from bot.chat import Address, Audience, Card, Chat, Media, Undeliverable
+from bot.chat import Address, Audience, Card, Chat, Media, TryLater, Undeliverable
 from bot.places import Places
 from bot.platforms.telegram import drawing, markup, pictures, translate
 from bot.platforms.telegram.drawing import Marks
@@ -100,8 +100,10 @@ class Results:
         try:
             spot = spot_of(address, private=card.private, rings=rings)
             await self._place(pieces, spot, sheet, edit=not rings and not sheet.drafted)
-        except Closed:
+        except Closed as closed:
             await self._alone(address, pieces, sheet, rings=rings)
+            if "rights" in str(closed).lower():
+                await self._missing_rights(address)
         except Refused:
             raise Undeliverable from None
         if len(sheet.sent) > 1:
@@ -168,6 +170,13 @@ class Results:
             await self._place(pieces, spot, sheet, edit=False)
         except Refused:
             raise Undeliverable from None
+
+    async def _missing_rights(self, address: Address) -> None:
+        """Says in the group what an admin would have to allow, where words at least are allowed."""
+        try:
+            await self.send(Piece(words=say(address.locale, "telegram-no-rights")), spot_of(address))
+        except (Refused, TryLater):
+            return
 
     async def _edit(self, piece: Piece, spot: Spot, message: int) -> bool:
         """Turns the status message into this; False where only a new message can show it."""

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -31,7 +30,6 @@ from telegram.error import (
     RetryAfter,
     TelegramError,
 )
-from telegram.warnings import PTBDeprecationWarning
 
 from bot.chat import TryLater
 from bot.places import Places
@@ -169,10 +167,8 @@ class Wire:
 
 
 def seconds_of(flood: RetryAfter) -> float:
-    """The wait that was asked for; the SDK is between two types for it, and warns of that."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PTBDeprecationWarning)
-        wait = flood.retry_after
+    """The wait that was asked for; the SDK is between two types for it."""
+    wait = flood.retry_after
     return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
 
 

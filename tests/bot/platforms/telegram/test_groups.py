@@ -214,6 +214,19 @@ async def test_kicked_from_the_group_the_result_goes_to_the_person(
     await ann.sees_photo("a fox")
 
 
+async def test_without_the_right_to_send_photos_the_group_hears_which_is_missing(
+    life: Life, here: Person, ann: Person, server: FakeTelegram
+) -> None:
+    life.engine.gate.clear()
+    await here.say("/imagine a fox")
+    await here.sees("line")
+    server.fail("editMessageMedia", 400, "Bad Request: not enough rights to send photos to the chat")
+    life.engine.gate.set()
+    await ann.sees_photo("a fox")
+    await here.sees("I may not send photos")
+    await until(lambda: len(here.seen) == 1)
+
+
 async def test_a_group_that_became_a_supergroup_keeps_its_settings_and_gets_its_results(
     life: Life, here: Person, ann: Person, server: FakeTelegram
 ) -> None:

@@ -175,6 +175,29 @@ async def test_updates_that_came_while_it_was_down_are_handled_once(
     assert len(ann.seen) == seen + 2
 
 
+async def test_an_update_that_comes_again_after_a_crash_makes_nothing_new(
+    lives: Lives, ann: Person, server: FakeTelegram
+) -> None:
+    life = await lives.begin()
+    await ann.say("a fox")
+    kept = list(server.updates)
+    result = await ann.sees_photo("a fox")
+    await ann.press(result, "Again")
+    await life.settled(2)
+    life.engine.gate.clear()
+    waits = await ann.say("a whale")
+    await ann.sees("line")
+    await life.end()
+    again = {"update_id": 900_000, "message": {key: value for key, value in waits.items()}}
+    server.updates = [*kept, again]
+    life = lives.now = await Life(lives.url, lives.folder, server).begin()
+    await ann.sees_photo("a whale")
+    await life.settled(3)
+    await until(lambda: server.updates == [])
+    assert len(await life.jobs()) == 3
+    assert len(ann.seen) == 3
+
+
 async def test_an_update_is_not_confirmed_before_it_is_handled(
     life: Life, ann: Person, server: FakeTelegram
 ) -> None:
