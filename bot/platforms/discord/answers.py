@@ -85,6 +85,7 @@ class Answers:
         async with writer.lock:
             if not writer.closed:
                 await self._show_first(turn, reply, card, address, writer)
+                await self._delivery.mend(parcel_of(address, card, writer.way or turn.way))
         await self._keep_tokens(turn, writer.way or turn.way)
 
     async def _show_first(
@@ -100,10 +101,10 @@ class Answers:
 
     async def _placed(self, turn: Turn, card: Card, drawn: Drawn) -> Way:
         """Shows the first card where it belongs; returns the way to it."""
-        way, outlet = turn.way, turn.outlet
+        outlet = turn.outlet
         if card.private and not outlet.private and not outlet.alone:
             message = await self._instead(turn, drawn)
-            return msgspec.structs.replace(way, message=message)
+            return msgspec.structs.replace(outlet.way, message=message)
         if (
             turn.threads
             and turn.settings.threads
@@ -114,7 +115,7 @@ class Answers:
             if thread is not None:
                 return thread
         message = await patiently(lambda: outlet.put(drawn))
-        return msgspec.structs.replace(way, message=message)
+        return msgspec.structs.replace(outlet.way, message=message)
 
     async def _instead(self, turn: Turn, drawn: Drawn) -> str:
         """Takes back what all could see and answers the requester alone."""

@@ -66,7 +66,7 @@ class DiscordPlatform:
         self._config, self._database = config, database
         self._rest = Rest()
         tokens, writers = Tokens(database, clock), Writers()
-        self._delivery = Delivery(chat, config, places, self._rest, tokens, writers, clock=clock)
+        self._delivery = Delivery(chat, config, database, places, self._rest, tokens, writers, clock=clock)
         answers = Answers(chat, database, places, self._rest, tokens, writers, self._delivery)
         self._interactions = Interactions(chat, config, buttons, self._rest, tokens, answers, clock=clock)
         self._messages = Messages(
@@ -77,8 +77,11 @@ class DiscordPlatform:
 
     async def run(self) -> None:
         """Serves until cancelled; what ends a life of the gateway is logged, and the next begins."""
-        for name in ("discord.http", "discord.webhook.async_"):
-            logging.getLogger(name).setLevel(logging.ERROR)  # their warnings quote addresses with tokens
+        for name in (
+            "discord.http",
+            "discord.state",
+        ):  # warnings that quote addresses with tokens, and of no intent
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             while True:
                 pause = await self._live()

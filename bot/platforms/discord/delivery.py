@@ -16,20 +16,19 @@ from datetime import datetime
 
 import structlog
 
-from bot.chat import Address, Audience, Card, Chat, Locale, TryLater, Undeliverable
+from bot.chat import Address, Audience, Card, Chat, Locale, Person, TryLater, Undeliverable
 from bot.config import Config
 from bot.places import Places
 from bot.platforms.discord import drawing, pictures, wire
 from bot.platforms.discord.drawing import Drawn, Extras
-from bot.platforms.discord.rest import UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Body, Refused, Rest, Upload
+from bot.platforms.discord.rest import UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Refused, Rest
 from bot.platforms.discord.ways import NAME, Tokens, Way, Writer, Writers, way_of
-from bot.platforms.pacing import Pacer, Rate
 from bot.replies import say
+from storage import jobs
+from storage.database import Database
 
 EDIT_SECONDS = 2.0
 LONG_SECONDS = 30.0
-BOT_ALL, HOOK_ALL = Rate(45, 45), Rate(400, 400)  # 50 a second for a bot; interactions are outside that
-BOT_CHANNEL, HOOK_MESSAGE = Rate(1, 5), Rate(2, 5)
 NEEDED = ((wire.VIEW_CHANNEL, "view"), (wire.SEND_MESSAGES, "send"), (wire.ATTACH_FILES, "files"))
 
 log = structlog.stdlib.get_logger(__name__)
@@ -53,7 +52,7 @@ class Parcel:
     @property
     def locked_up(self) -> bool:
         """Whether only messages that nobody else sees will do."""
-        return self.private and self.address.kind != "private"
+        return self.private and not self.way.direct
 
 
 Send = Callable[[Parcel], Awaitable[str]]
@@ -61,14 +60,13 @@ Send = Callable[[Parcel], Awaitable[str]]
 
 class Delivery:
     def __init__(
-        self, chat: Chat, config: Config, places: Places, rest: Rest, tokens: Tokens, writers: Writers,
-        *, clock: Callable[[], datetime],
+        self, chat: Chat, config: Config, database: Database, places: Places, rest: Rest, tokens: Tokens,
+        writers: Writers, *, clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
-        self._chat, self._config, self._places = chat, config, places
+        self._chat, self._config = chat, config
+        self._database, self._places = database, places
         self._rest, self._tokens, self._writers = rest, tokens, writers
         self._clock = clock
-        self._bot = Pacer(BOT_ALL, lambda _: BOT_CHANNEL, clock=time.monotonic)
-        self._hook = Pacer(HOOK_ALL, lambda _: HOOK_MESSAGE, clock=time.monotonic)
         self._drawing: set[asyncio.Task[None]] = set()
 
     # --- progress
@@ -82,8 +80,8 @@ class Delivery:
         now = time.monotonic()
         if writer.lock.locked() or now - writer.drawn_at < EDIT_SECONDS:
             return False
-        pacer = self._hook if way.application else self._bot
-        if not pacer.try_progress(way.channel):
+        token = self._tokens.has(address.person, way.message)
+        if not (self._rest.hooks.try_progress(token) if token else self._rest.bot.try_progress(way.channel)):
             return False
         writer.drawn_at = now
         task = asyncio.create_task(self._draw(writer, parcel_of(address, card, way)))
@@ -97,13 +95,13 @@ class Delivery:
                 return
             try:
                 drawn = drawing.card(parcel.card, Extras(locale=parcel.address.locale))
-                await self.edit(parcel, drawn)
+                await self.edit(parcel, drawn, counted=True)
+                await self.mend(parcel)
             except Refused as refused:
                 writer.gone = True
                 log.info("discord.progress_refused", job=parcel.card.job, code=refused.code)
-            except TryLater as later:
-                self._bot.pause(parcel.way.channel, later.seconds)
-                self._hook.pause(parcel.way.channel, later.seconds)
+            except TryLater:
+                log.debug("discord.progress_dropped", job=parcel.card.job)
             except Exception as error:
                 log.error("discord.progress_broken", job=parcel.card.job, error=type(error).__name__)
 
@@ -140,9 +138,7 @@ class Delivery:
         if not parcel.way.message:
             raise Refused(404, UNKNOWN_MESSAGE)
         parcel = replace(parcel, mention="")
-        return await self._fitting(
-            parcel, parcel.way.limit, lambda drawn: self.edit(parcel, drawn, paced=True)
-        )
+        return await self._fitting(parcel, parcel.way.limit, lambda drawn: self.edit(parcel, drawn))
 
     async def _followed_up(self, parcel: Parcel) -> str:
         way = parcel.way
@@ -153,8 +149,7 @@ class Delivery:
 
         async def send(drawn: Drawn) -> str:
             body = drawing.body(drawn, private=parcel.locked_up, mention=parcel.mention)
-            async with self._hook.result(way.channel):
-                return await self._rest.follow_up(way.application, token, body, drawn.files)
+            return await self._rest.follow_up(way.application, token, body, drawn.files)
 
         try:
             return await self._fitting(parcel, way.limit, send)
@@ -189,8 +184,7 @@ class Delivery:
         body |= {"nonce": f"{parcel.card.job}-{channel[-6:]}", "enforce_nonce": True}
         if parcel.way.asked:
             body["message_reference"] = {"message_id": parcel.way.asked, "fail_if_not_exists": False}
-        async with self._bot.result(channel):
-            return await self._rest.send(channel, body, drawn.files)
+        return await self._rest.send(channel, body, drawn.files)
 
     async def _fitting(
         self,
@@ -201,20 +195,12 @@ class Delivery:
     ) -> str:
         """Sends with files within the limit; once more with small ones when Discord's limit was another."""
         try:
-            return await self._paused(parcel, send, await self.drawn(parcel, bytes_max, notes))
+            return await send(await self.drawn(parcel, bytes_max, notes))
         except Refused as refused:
             if not refused.too_large:
                 raise
         small = min(bytes_max, pictures.SMALL_BYTES_MAX)
-        return await self._paused(parcel, send, await self.drawn(parcel, small, notes))
-
-    async def _paused(self, parcel: Parcel, send: Callable[[Drawn], Awaitable[str]], drawn: Drawn) -> str:
-        try:
-            return await send(drawn)
-        except TryLater as later:
-            for pacer in (self._bot, self._hook):
-                pacer.pause(parcel.way.channel, later.seconds)
-            raise
+        return await send(await self.drawn(parcel, small, notes))
 
     # --- what both share, and first answers too
 
@@ -233,32 +219,36 @@ class Delivery:
         )  # fmt: skip
         return drawing.card(card, extras)
 
-    async def edit(self, parcel: Parcel, drawn: Drawn, *, paced: bool = False) -> str:
+    async def edit(self, parcel: Parcel, drawn: Drawn, *, counted: bool = False) -> str:
         """Changes the message by its own token, or as the bot. Raises Refused."""
         way = parcel.way
         body, files = drawing.body(drawn), drawn.files
         token = await self._tokens.find(parcel.person, way.message)
         if token and way.application:
             try:
-                return await self._edit_hook(way, token, body, files, paced=paced)
+                return await self._rest.edit_hook(
+                    way.application, token, way.message, body, files, counted=counted
+                )
             except Refused as refused:
                 if refused.code == UNKNOWN_MESSAGE or refused.too_large or not way.bot or parcel.locked_up:
                     raise
                 self._tokens.forget(parcel.person, way.message)
         if parcel.locked_up or not way.bot:
             raise Refused(404, UNKNOWN_WEBHOOK)
-        if not paced:
-            return await self._rest.edit(way.channel, way.message, body, files)
-        async with self._bot.result(way.channel):
-            return await self._rest.edit(way.channel, way.message, body, files)
+        return await self._rest.edit(way.channel, way.message, body, files, counted=counted)
 
-    async def _edit_hook(
-        self, way: Way, token: str, body: Body, files: tuple[Upload, ...], *, paced: bool
-    ) -> str:
-        if not paced:
-            return await self._rest.edit_hook(way.application, token, way.message, body, files)
-        async with self._hook.result(way.channel):
-            return await self._rest.edit_hook(way.application, token, way.message, body, files)
+    async def mend(self, parcel: Parcel) -> None:
+        """Another process may have delivered while this one drew: then the result is drawn again."""
+        if not self._config.discord.shards:
+            return
+        job = await self._database.read(jobs.get, parcel.card.job)
+        if job is None or job.state not in jobs.TERMINAL:
+            return
+        person = Person(platform=NAME, id=parcel.person, locale=parcel.address.locale)
+        for card in await self._chat.cards(person, before=job.id + 1, limit=1):
+            if card.job == job.id:
+                last = replace(parcel, card=card)
+                await self.edit(last, await self.drawn(last, last.way.limit))
 
     async def _remove(self, parcel: Parcel) -> None:
         """The status message goes; where it cannot, it stays."""

@@ -112,4 +112,7 @@ class Messages:
 
 def _way(message: Message, channel: Channel) -> Way:
     parent = (channel.parent_id or "") if channel.type in THREADS else ""
-    return Way(channel=message.channel_id, asked=message.id, bot=True, nsfw=channel.nsfw, parent=parent)
+    return Way(
+        channel=message.channel_id, asked=message.id, bot=True, nsfw=channel.nsfw, parent=parent,
+        direct=message.guild_id is None,
+    )  # fmt: skip

@@ -127,13 +127,14 @@ class Hook:
     async def _as_bot(self, drawn: Drawn) -> str:
         """Without a token: in the channel if the bot is there, unless this is for one person; else directly."""
         person = self.interaction.person
-        if self.way.bot and not self.private:
+        self.way = msgspec.structs.replace(self.way, application="")
+        if self.way.bot and (self.way.direct or not self.private):
             try:
                 return await self.rest.send(self.way.channel, drawing.body(drawn), drawn.files)
             except Refused as refused:
                 log.info("discord.way_closed", way="channel", code=refused.code)
-        channel = await self.rest.direct_chat(person.id if person else "0")
-        return await self.rest.send(channel, drawing.body(drawn), drawn.files)
+        self.way = await direct_way(self.rest, person.id if person else "0")
+        return await self.rest.send(self.way.channel, drawing.body(drawn), drawn.files)
 
 
 @dataclass
@@ -158,22 +159,28 @@ class Bot:
             if self.alone:
                 raise
             log.info("discord.way_closed", way="channel", code=refused.code)
-            channel = await self.rest.direct_chat(self.person)
             note = drawing.text(moved(self.way, self.locale))
-            self.message = await self.rest.send(channel, body | {"components": [note, *drawn.components]})
-            self.way = Way(channel=channel, bot=True)
-            self.alone = True
+            self.way, self.alone = await direct_way(self.rest, self.person), True
+            self.message = await self.rest.send(
+                self.way.channel, body | {"components": [note, *drawn.components]}
+            )
         self.way = msgspec.structs.replace(self.way, message=self.message, bot=True)
 
     async def put(self, drawn: Drawn) -> str:
         return await self.rest.edit(self.way.channel, self.message, drawing.body(drawn), drawn.files)
 
     async def add(self, drawn: Drawn, *, private: bool) -> str:
-        channel = await self.rest.direct_chat(self.person) if private and not self.alone else self.way.channel
-        return await self.rest.send(channel, drawing.body(drawn), drawn.files)
+        if private and not self.alone:
+            self.way, self.alone = await direct_way(self.rest, self.person), True
+        return await self.rest.send(self.way.channel, drawing.body(drawn), drawn.files)
 
     async def remove(self) -> None:
         await self.rest.delete(self.way.channel, self.message)
+
+
+async def direct_way(rest: Rest, person: str) -> Way:
+    """To the person alone. Raises Refused and TryLater."""
+    return Way(channel=await rest.direct_chat(person), bot=True, direct=True)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

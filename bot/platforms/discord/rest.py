@@ -4,14 +4,17 @@ Refused    this way is closed: gone, forbidden, malformed (its code is Discord's
 TryLater   too fast, or Discord or the network is away
 anything else is a bug
 
-Rate-limit buckets are discord.py's; waits longer than a few seconds come here as TryLater.
+Everything but first answers to interactions is counted against our own budgets; a wait that Discord asks for
+pauses its channel or interaction there. Rate-limit buckets are discord.py's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +25,12 @@ from discord.http import Route
 
 from bot.chat import AttachmentGone, TryLater
 from bot.platforms.discord.gateway import Gateway
+from bot.platforms.pacing import Pacer, Rate
 
 Body = dict[str, Any]
 CALL_SECONDS_MAX = 20.0
+BOT_ALL, HOOK_ALL = Rate(45, 45), Rate(400, 400)  # 50 a second for a bot; interactions are outside that
+BOT_CHANNEL, HOOK_EACH = Rate(1, 5), Rate(2, 5)
 ACKNOWLEDGE_SECONDS_MAX = 2.8  # an interaction that nobody answered is lost after 3 s
 AWAY_SECONDS = 5.0
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION = 10003, 10008, 10015, 10062
@@ -78,6 +84,8 @@ class Rest:
 
     def __init__(self) -> None:
         self.gateway: Gateway | None = None
+        self.bot = Pacer(BOT_ALL, lambda _: BOT_CHANNEL, clock=time.monotonic)  # by channel
+        self.hooks = Pacer(HOOK_ALL, lambda _: HOOK_EACH, clock=time.monotonic)  # by interaction token
 
     # --- interactions
 
@@ -101,16 +109,19 @@ class Rest:
         return str((await self._call(self._hook("GET", application, token, "@original")))["id"])
 
     async def edit_hook(
-        self, application: str, token: str, message: str, body: Body, files: Sequence[Upload] = ()
-    ) -> str:
-        found = await self._call(self._hook("PATCH", application, token, message or "@original"), body, files)
+        self, application: str, token: str, message: str, body: Body, files: Sequence[Upload] = (),
+        *, counted: bool = False,
+    ) -> str:  # fmt: skip
+        """`counted`: it is progress, for which there was room."""
+        async with self._in_turn(self.hooks, token, counted=counted):
+            found = await self._call(self._hook("PATCH", application, token, message), body, files)
         return str(found["id"])
 
     async def follow_up(self, application: str, token: str, body: Body, files: Sequence[Upload] = ()) -> str:
-        route = self._route(
-            "POST", "/webhooks/{webhook_id}/{webhook_token}", webhook_id=application, webhook_token=token
-        )
-        return str((await self._call(route, body, files, query={"wait": "true"}))["id"])
+        path = "/webhooks/{webhook_id}/{webhook_token}"
+        route = self._route("POST", path, webhook_id=application, webhook_token=token)
+        async with self._in_turn(self.hooks, token):
+            return str((await self._call(route, body, files, query={"wait": "true"}))["id"])
 
     async def delete_hook(self, application: str, token: str, message: str = "@original") -> None:
         await self._call(self._hook("DELETE", application, token, message))
@@ -119,10 +130,14 @@ class Rest:
 
     async def send(self, channel: str, body: Body, files: Sequence[Upload] = ()) -> str:
         route = self._route("POST", "/channels/{channel_id}/messages", channel_id=channel)
-        return str((await self._call(route, body, files))["id"])
+        async with self._in_turn(self.bot, channel):
+            return str((await self._call(route, body, files))["id"])
 
-    async def edit(self, channel: str, message: str, body: Body, files: Sequence[Upload] = ()) -> str:
-        return str((await self._call(self._message("PATCH", channel, message), body, files))["id"])
+    async def edit(
+        self, channel: str, message: str, body: Body, files: Sequence[Upload] = (), *, counted: bool = False
+    ) -> str:
+        async with self._in_turn(self.bot, channel, counted=counted):
+            return str((await self._call(self._message("PATCH", channel, message), body, files))["id"])
 
     async def delete(self, channel: str, message: str) -> None:
         await self._call(self._message("DELETE", channel, message))
@@ -150,6 +165,19 @@ class Rest:
         await self._call(route, commands)
 
     # --- the one way out
+
+    @asynccontextmanager
+    async def _in_turn(self, pacer: Pacer, key: str, *, counted: bool = False) -> AsyncGenerator[None]:
+        """Raises TryLater when its turn is too far away."""
+        try:
+            if counted:
+                yield
+            else:
+                async with pacer.result(key):
+                    yield
+        except TryLater as later:
+            pacer.pause(key, later.seconds)
+            raise
 
     async def _twice(self, route: Route, body: Body, **query: str) -> Any:
         """Once more at once when the connection broke: there is no time to wait."""

@@ -61,6 +61,7 @@ def way_from(interaction: Interaction) -> Way:
         bot=interaction.bot_is_there,
         nsfw=channel.nsfw if channel else False,
         parent=(channel.parent_id or "") if channel and in_thread else "",
+        direct=interaction.in_direct_chat,
     )
 
 

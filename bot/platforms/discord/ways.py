@@ -36,6 +36,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bot: bool = False  # whether the bot itself may speak there
     nsfw: bool = False  # an age-restricted channel
     parent: str = ""  # of a thread
+    direct: bool = False  # a chat of the person and the bot alone
 
     def route(self) -> dict[str, str]:
         fields: dict[str, object] = msgspec.to_builtins(self)
@@ -96,6 +97,11 @@ class Tokens:
         """For the next process too."""
         self.remember(person, token, *where)
         await self._database.run(_keep, person, token, tuple(filter(None, where)), self._until())
+
+    def has(self, person: str, where: str) -> str:
+        """Like `find`, as far as this process knows."""
+        token, until = self._kept.get((where, person), ("", self._clock()))
+        return token if until > self._clock() else ""
 
     async def find(self, person: str, where: str) -> str:
         """One that still works, or ""."""

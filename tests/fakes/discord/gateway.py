@@ -53,13 +53,15 @@ class Gateway:
         self.heartbeat_ms = 5000
         self.sessions: dict[str, Session] = {}
         self.identifies: list[dict[str, Any]] = []
-        self.resumes = self.heartbeats = 0
+        self.resumes = self.heartbeats = self.compressed = 0
         self.ready = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
-        socket = Socket(ws, compressed=request.query.get("compress") == "zlib-stream")
+        compressed = request.query.get("compress") == "zlib-stream"
+        self.compressed += compressed
+        socket = Socket(ws, compressed=compressed)
         await socket.send({"op": 10, "d": {"heartbeat_interval": self.heartbeat_ms}, "s": None, "t": None})
         async for message in ws:
             if message.type != WSMsgType.TEXT:
@@ -114,10 +116,12 @@ class Gateway:
         session = Session(id=f"session-{len(self.identifies)}", shard=(first, count), socket=socket)
         self.sessions = {key: each for key, each in self.sessions.items() if each.shard != session.shard}
         self.sessions[session.id] = session
-        await self._event(session, "READY", {
-            "v": 10, "user": self.user, "guilds": [{"id": "7001", "unavailable": True}], "session_id": session.id,
-            "resume_gateway_url": self.url, "shard": [first, count], "application": {"id": self.application, "flags": 0},
-        })  # fmt: skip
+        ready = {
+            "v": 10, "user": self.user, "guilds": [{"id": "7001", "unavailable": True}], "shard": [first, count],
+            "session_id": session.id, "resume_gateway_url": self.url,
+            "application": {"id": self.application, "flags": 0},
+        }  # fmt: skip
+        await self._event(session, "READY", ready)
         self.ready.set()
 
     async def _resume(self, socket: Socket, data: dict[str, Any]) -> None:

@@ -86,8 +86,9 @@ class Person:
         files = [fake.attach(fake.base, channel.id, "cat.png", picture, "image/png")] if picture else []
         mentioned = f"<@{BOT}>" in content or (answers is not None and answers["author"]["id"] == BOT)
         message: dict[str, Any] = {
-            "id": fake.new_id(), "channel_id": channel.id, "author": fake.users[self.id], "content": content, "flags": 0,
-            "attachments": files, "components": [], "embeds": [], "mentions": [fake.users[BOT]] if mentioned else [],
+            "id": fake.new_id(), "channel_id": channel.id, "author": fake.users[self.id], "content": content,
+            "flags": 0, "attachments": files, "components": [], "embeds": [],
+            "mentions": [fake.users[BOT]] if mentioned else [],
             "type": 19 if answers else 0, "timestamp": "2026-11-24T12:00:00+00:00", "edits": 0, "pings": [],
             "referenced_message": answers,
         }  # fmt: skip

@@ -28,6 +28,7 @@ from tests.fakes.discord.state import (
 )  # fmt: skip
 
 TOKEN = "good-token"
+BODY, FILES = web.RequestKey("body", object), web.RequestKey("files", list)
 VIEW, SEND, ATTACH, THREADS = 1 << 10, 1 << 11, 1 << 15, 1 << 35
 SENDING = ("components", "flags", "content", "embeds")
 
@@ -131,7 +132,7 @@ class FakeDiscord(State):
         if not request.path.startswith("/api/"):
             return await handler(request)
         body, files = await self._read(request)
-        request["body"], request["files"] = body, files
+        request[BODY], request[FILES] = body, files
         self.requests.append((request.method, request.path, body))
         if wrong := validate.problems(request.method, request.path, body, multipart=bool(files)):
             self.problems.append((request.method, request.path, wrong))
@@ -207,7 +208,7 @@ class FakeDiscord(State):
     async def _register(self, request: web.Request) -> web.Response:
         self.registrations += 1
         self.commands = [
-            {"id": self.new_id(), "application_id": APPLICATION, **each} for each in request["body"]
+            {"id": self.new_id(), "application_id": APPLICATION, **each} for each in request[BODY]
         ]
         return reply(self.commands)
 
@@ -225,7 +226,7 @@ class FakeDiscord(State):
             raise ApiError(400, 40060, "Interaction has already been acknowledged.")
         if time.monotonic() - found.asked_at > self.answer_seconds:
             raise ApiError(404, 10062, "Unknown interaction")
-        found.answer = body = request["body"]
+        found.answer = body = request[BODY]
         data = body.get("data") or {}
         resource: dict[str, Any] = {"type": body["type"]}
         if body["type"] in {4, 5}:
@@ -281,7 +282,7 @@ class FakeDiscord(State):
         if interaction.channel.guest and interaction.follow_ups > 5:
             raise ApiError(400, 40094, "This interaction has reached its maximum follow-up messages")
         return reply(
-            _shown(self._made(interaction, self._store(interaction.channel, request["body"], request)))
+            _shown(self._made(interaction, self._store(interaction.channel, request[BODY], request)))
         )
 
     # --- as the bot
@@ -302,8 +303,8 @@ class FakeDiscord(State):
         return reply(self._channel_of(request).facts())
 
     async def _send(self, request: web.Request) -> web.Response:
-        channel = self._channel_of(request, SEND | (ATTACH if request["files"] else 0))
-        body = request["body"]
+        channel = self._channel_of(request, SEND | (ATTACH if request[FILES] else 0))
+        body = request[BODY]
         if body.get("enforce_nonce"):
             for message in self.in_channel(channel.id):
                 if message.get("nonce") == body["nonce"]:
@@ -335,13 +336,13 @@ class FakeDiscord(State):
         parent = self._channel_of(request, THREADS)
         message = self._own(request)
         thread = Channel(
-            id=message["id"], type=11, parent=parent.id, bot_may=parent.bot_may, name=request["body"]["name"]
+            id=message["id"], type=11, parent=parent.id, bot_may=parent.bot_may, name=request[BODY]["name"]
         )
         self.channels[thread.id] = thread
         return reply(thread.facts())
 
     async def _direct(self, request: web.Request) -> web.Response:
-        return reply(self.direct_chat(request["body"]["recipient_id"]).facts())
+        return reply(self.direct_chat(request[BODY]["recipient_id"]).facts())
 
     # --- messages
 
@@ -359,7 +360,7 @@ class FakeDiscord(State):
         return message
 
     def _change(self, message: dict[str, Any], request: web.Request) -> dict[str, Any]:
-        body = dict(request["body"])
+        body = dict(request[BODY])
         kept = message["flags"] & EPHEMERAL
         was_v2 = message["flags"] & V2
         if was_v2 and "flags" in body and not body["flags"] & V2:
@@ -371,13 +372,13 @@ class FakeDiscord(State):
 
     def _fill(self, message: dict[str, Any], body: dict[str, Any], request: web.Request) -> None:
         message.update({name: body[name] for name in SENDING if body.get(name) is not None})
-        for _, _, data in request["files"]:
+        for _, _, data in request[FILES]:
             if len(data) > self.bytes_max:
                 raise ApiError(413, 40005, "Request entity too large")
-        if "attachments" in body or request["files"]:
+        if "attachments" in body or request[FILES]:
             kept = {str(each["id"]) for each in body.get("attachments") or []}
             message["attachments"] = [each for each in message["attachments"] if each["id"] in kept]
-            for name, kind, data in request["files"]:
+            for name, kind, data in request[FILES]:
                 made = self.attach(self.base, message["channel_id"], name, data, kind)
                 message["attachments"].append(made)
         names = {each["filename"] for each in message["attachments"]}

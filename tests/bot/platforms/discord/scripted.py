@@ -155,7 +155,8 @@ class ScriptedChat:
         card = self.change(
             job, **{
                 "state": "done", "status": "Done · 1 credit", "label": LABEL, "pictures": pictures, "text": text,
-                "preview": b"", "fraction": 0.0, "buttons": tuple(self.button(action, job) for action in DONE), **fields,
+                "preview": b"", "fraction": 0.0, "buttons": tuple(self.button(action, job) for action in DONE),
+                **fields,
             },
         )  # fmt: skip
         return await self.platform.deliver(1, self.jobs[job][0], card)

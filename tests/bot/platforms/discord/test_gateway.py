@@ -35,6 +35,7 @@ async def test_no_privileged_intents_and_a_compressed_stream(site: Site) -> None
     [identified] = site.fake.gateway.identifies
     privileged = (1 << 1) | (1 << 8) | (1 << 15)
     assert identified["intents"] & privileged == 0
+    assert site.fake.gateway.compressed == 1
 
 
 async def test_a_resumed_session_loses_no_event(site: Site) -> None:
@@ -66,7 +67,9 @@ async def test_a_wrong_token_is_no_reason_to_end_the_other_platforms(site: Site)
     await site.stop()
     site.config = settings.load(None, site.fake.environ | {"ATELIER_DISCORD_TOKEN": "wrong"})
     task = asyncio.create_task(_start(site))
-    await site.fake.until(lambda: [1 for verb, path, _ in site.fake.requests[-3:] if path.endswith("/users/@me")])
+    await site.fake.until(
+        lambda: [1 for verb, path, _ in site.fake.requests[-3:] if path.endswith("/users/@me")]
+    )
     await asyncio.sleep(0.2)
     assert site.task
     assert not site.task.done()
@@ -116,6 +119,8 @@ def test_the_fake_refuses_what_discord_would() -> None:
     assert validate.problems("POST", channel, {"content": "x" * 2001})
     assert validate.problems("POST", channel, {"contnt": "x"})
     assert validate.problems("GET", "/api/v10/nowhere", None)
-    assert validate.problems("POST", channel, {"flags": 1 << 15, "components": [{"type": 10, "content": "x" * 4001}]})
+    assert validate.problems(
+        "POST", channel, {"flags": 1 << 15, "components": [{"type": 10, "content": "x" * 4001}]}
+    )
     assert not validate.problems("POST", channel, {"content": "x"})
     assert FakeDiscord().problems == []

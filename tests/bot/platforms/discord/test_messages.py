@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.bot.platforms.discord.conftest import Site
 from tests.bot.platforms.discord.scripted import png
 from tests.fakes.discord.state import BOT, GUILD, gallery, words
@@ -93,3 +95,15 @@ async def test_threads_and_allowed_channels_count_for_mentions_too(site: Site) -
     other = site.fake.channel()
     await site.ann.write(other, f"<@{BOT}> a blue apple")
     await site.ann.reads(other, f"<#{site.channel.id}>")
+
+
+async def test_private_words_in_a_channel_go_on_directly(site: Site) -> None:
+    site.chat.private_by_default = True
+    await site.ann.write(site.channel, f"<@{BOT}> a red apple")
+    shown = await site.ann.reads(site.ann.direct(), "in line")
+    assert site.ann.sees(site.channel) == []
+    while not await site.chat.progress(100, 0.5):
+        await asyncio.sleep(0.01)
+    await site.ann.reads(site.ann.direct(), "50%")
+    assert await site.chat.finish(100) == shown["id"]
+    assert gallery(shown)

@@ -54,7 +54,9 @@ async def test_details_and_the_original_are_for_the_one_who_asked(site: Site) ->
     await site.bob.press(message, "Details")
     assert (await site.bob.reads(site.channel, "seed `42`"))["flags"] & EPHEMERAL
     await site.bob.press(message, "Original")
-    handed = await site.fake.until(lambda: next((m for m in site.bob.sees(site.channel)[2:] if m["attachments"]), None))
+    handed = await site.fake.until(
+        lambda: next((m for m in site.bob.sees(site.channel)[2:] if m["attachments"]), None)
+    )
     [file] = handed["attachments"]
     assert site.fake.files[file["url"].removeprefix(site.fake.base).partition("?")[0]] == png()
     assert len(site.ann.sees(site.channel)) == 1
@@ -111,7 +113,10 @@ async def test_forged_and_foreign_buttons_are_refused_in_words(site: Site) -> No
 
 
 async def test_a_strange_modal_is_refused_in_words(site: Site) -> None:
-    data = {"custom_id": "draft:admin:1:", "components": [{"type": 18, "component": {"custom_id": "prompt", "value": "x"}}]}
+    data = {
+        "custom_id": "draft:admin:1:",
+        "components": [{"type": 18, "component": {"custom_id": "prompt", "value": "x"}}],
+    }
     sent = await site.ann._send(site.channel, 5, data)
     assert sent.answer
     assert sent.answer["type"] == 4
