@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from bot.buttons import Buttons
-from bot.chat import Address, Card, Chat, Locale, TryLater, locale_of
+from bot.chat import Address, Card, Chat, TryLater, locale_of
 from bot.config import Config
 from bot.places import Places
 from bot.platforms.discord import declarations, drawing, translate, ways, wire
@@ -179,7 +179,7 @@ class DiscordPlatform:
             known = msgspec.convert(event, wire.Answerable)
         except msgspec.ValidationError:
             return
-        drawn = drawing.words(say(_language(known.locale), "refused-internal"))[0]
+        drawn = drawing.words(say(locale_of(known.locale), "refused-internal"))[0]
         body = drawing.body(drawn, private=True)
         body.pop("attachments")
         try:
@@ -196,10 +196,6 @@ class DiscordPlatform:
             )
         except (Refused, TryLater) as error:
             log.warning("discord.event_unanswered", error=str(error))
-
-
-def _language(tag: str) -> Locale:
-    return locale_of(tag)
 
 
 def _where(error: BaseException) -> str:

@@ -24,6 +24,8 @@ PROMPT_MAX = 6000  # Discord's limit for a text option
 CHOICES_MAX, CHOICE_CHARS_MAX, DESCRIPTION_MAX = 25, 100, 100
 ASPECTS = ("1:1", "16:9", "9:16", "3:2", "2:3", "4:3", "3:4", "21:9", "5:4", "4:5")
 CHINESE = "zh-CN"
+OTHER: Locale = "zh"  # the language that is shown under it
+MAIN: Locale = "en"
 REMIX, DETAILS = "Remix", "Details"  # in the menu of a message
 
 
@@ -227,9 +229,9 @@ def _named(what: str, name: str, command: str = "") -> dict[str, Any]:
     described = f"{own or f'discord-{what}-{name}'}-hint"
     return {
         "name": name,
-        "name_localizations": {CHINESE: say("zh", f"discord-{what}-{name}")},
-        "description": say("en", described)[:DESCRIPTION_MAX],
-        "description_localizations": {CHINESE: say("zh", described)[:DESCRIPTION_MAX]},
+        "name_localizations": {CHINESE: say(OTHER, f"discord-{what}-{name}")},
+        "description": say(MAIN, described)[:DESCRIPTION_MAX],
+        "description_localizations": {CHINESE: say(OTHER, described)[:DESCRIPTION_MAX]},
     }
 
 
@@ -240,12 +242,12 @@ def _choice(value: str, message: str) -> dict[str, Any]:
     if not message:
         return {"name": value, "value": value}
     return {
-        "name": say("en", message),
-        "name_localizations": {CHINESE: say("zh", message)},
+        "name": say(MAIN, message),
+        "name_localizations": {CHINESE: say(OTHER, message)},
         "value": value,
     }
 
 
 def _menu(name: str) -> dict[str, Any]:
-    localized = {CHINESE: say("zh", f"discord-menu-{name.lower()}")}
+    localized = {CHINESE: say(OTHER, f"discord-menu-{name.lower()}")}
     return {"type": wire.ON_MESSAGE, "name": name, "name_localizations": localized, **_EVERYWHERE}

@@ -119,7 +119,7 @@ def modal(custom_id: str, *, title: str, draft: str, locale: Locale) -> dict[str
 
 
 def text(said: str) -> Component:
-    return {"type": TEXT, "content": said[:TEXT_MAX] or "…"}
+    return {"type": TEXT, "content": said[:TEXT_MAX] if said.strip() else "…"}
 
 
 def rows(buttons: Sequence[Button]) -> list[Component]:
