@@ -6,7 +6,8 @@ and flushed to learn of a conflict where it happens. It is correct (row locks, u
 as durable (the same fsyncs). It is fair, even generous: it writes the same rows into the same schema, so
 the same drift check holds; its engine, driver and connections are set as production's are; a balance is the
 sum of the live lots, not of the whole history; on SQLite one thread writes, so nobody polls for the lock; and it
-announces nothing to other processes, which production does in each transaction.
+announces nothing to other processes, which production does. What production has and this has not: statements
+compiled once, fewer of them, several transactions in one SQLite commit, flows locked last.
 """
 
 from __future__ import annotations
