@@ -325,8 +325,8 @@ def test_any_text_is_a_prompt_or_a_prompt_error_and_a_prompt_survives_editing(te
     try:
         prompt = parse(text)
     except PromptError as error:
-        assert 0 <= error.start <= error.end <= len(error.original) == len(text)  # noqa: PT017
-        assert render(error, "zh")  # noqa: PT017
+        assert 0 <= error.start <= error.end <= len(error.original) == len(text)
+        assert render(error, "zh")
         return
     if len(format(prompt)) <= CHARS_MAX:
         assert parse(format(prompt)) == prompt
@@ -341,7 +341,7 @@ def test_a_text_without_dashes_is_left_alone(text: str) -> None:
     try:
         assert parse(text) == Prompt(text=clean(text))
     except PromptError as error:
-        assert error.code == "prompt-empty"  # noqa: PT017
+        assert error.code == "prompt-empty"
 
 
 def numbers(low: float, high: float) -> st.SearchStrategy[float]:
