@@ -41,7 +41,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check --quiet $(SOURCES)
 	$(BIN)/ruff format --quiet --check $(SOURCES)
 	$(BIN)/basedpyright --level error
-	$(BIN)/lint-imports --no-logo --verbosity quiet 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m tests.sizes
 
 format: $(VENV)/installed-dev

@@ -107,7 +107,9 @@ async def run(config: Config, roles: Sequence[Role] = ROLES) -> None:
             await instance.run(_stop_signal())
         except* OSError as group:
             where = f"{config.web.host}:{config.web.port}"
-            raise ConfigError(f"Nothing can listen at {where}: {_reason(group)}. Set ATELIER_WEB_PORT.") from None
+            raise ConfigError(
+                f"Nothing can listen at {where}: {_reason(group)}. Set ATELIER_WEB_PORT."
+            ) from None
 
 
 class Instance:

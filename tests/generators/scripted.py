@@ -71,6 +71,6 @@ class Stage:
 
     async def worker(self, number: int) -> ScriptedWorker:
         """The n-th that was ever started, waited for."""
-        while len(self.workers) <= number:  # noqa: ASYNC110 - a test may wait for any number
+        while len(self.workers) <= number:
             await asyncio.sleep(0.001)
         return self.workers[number]

@@ -47,7 +47,7 @@ async def heard(events: Events) -> list[Event]:
 
 async def until(true: Callable[[], Any]) -> None:
     async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110 - any state, so no event
+        while not true():
             await asyncio.sleep(0.001)
 
 

@@ -73,7 +73,7 @@ def worker() -> psutil.Process:
 async def gone(process: psutil.Process) -> None:
     """The pool reaps it a moment after the socket has closed."""
     async with asyncio.timeout(5):
-        while process.is_running():  # noqa: ASYNC110 - the kernel sets no event
+        while process.is_running():
             await asyncio.sleep(0.01)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from bot.chat import Address, Card, Picture, TryLater, Undeliverable
+from bot.platforms.telegram import poller
+from bot.platforms.telegram.sheets import Sheet, Sheets
 from tests.bot.platforms.telegram.conftest import Lives
-from tests.bot.platforms.telegram.life import Life
+from tests.bot.platforms.telegram.life import Engine, Life
 from tests.fakes.telegram import FakeTelegram, Person, keys, until, words
 
 
@@ -188,14 +190,29 @@ async def test_an_update_that_comes_again_after_a_crash_makes_nothing_new(
     waits = await ann.say("a whale")
     await ann.sees("line")
     await life.end()
-    again = {"update_id": 900_000, "message": {key: value for key, value in waits.items()}}
+    again = {"update_id": 900_000, "message": waits}
     server.updates = [*kept, again]
-    life = lives.now = await Life(lives.url, lives.folder, server).begin()
+    engine = Engine()
+    engine.gate.clear()
+    life = lives.now = await Life(lives.url, lives.folder, server, engine=engine).begin()
+    await until(lambda: server.updates == [], "all are handled")
+    assert len(ann.seen) == 3
+    engine.gate.set()
     await ann.sees_photo("a whale")
     await life.settled(3)
-    await until(lambda: server.updates == [])
     assert len(await life.jobs()) == 3
     assert len(ann.seen) == 3
+
+
+async def test_a_status_that_comes_after_the_result_is_not_kept(life: Life, ann: Person) -> None:
+    await ann.say("a fox")
+    await ann.sees_photo("a fox")
+    await life.settled()
+    job = (await life.jobs())[0].id
+    assert not await Sheets(life.database).keep(Sheet(job), ann.id, 4711)
+    loaded = Sheet(job)
+    await Sheets(life.database).load(loaded)
+    assert loaded.status != 4711
 
 
 async def test_an_update_is_not_confirmed_before_it_is_handled(
@@ -212,6 +229,7 @@ async def test_an_update_is_not_confirmed_before_it_is_handled(
     await ann.say("slow")
     await ann.say("fast")
     await ann.sees_photo("fast")
+    await asyncio.sleep(3 * poller.PENDING_SECONDS)
     waiting = server.updates[0]
     assert waiting["message"]["text"] == "slow"
     assert server.confirmed <= waiting["update_id"]
