@@ -9,12 +9,20 @@ from typing import Any
 
 import pytest
 
+from bot.platforms.telegram import steps
 from tests.bot.platforms.telegram.life import Life
 from tests.fakes.telegram import FakeTelegram, Person, validate
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.write_line(validate.summary())
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are shown sooner than people would want them; how often is the budgets' matter."""
+    monkeypatch.setattr(steps, "EDIT_SECONDS", 0.3)
+    monkeypatch.setattr(steps, "DRAFT_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ async def test_a_group_sees_a_place_and_a_result_and_no_steps(
     life.engine.gate.clear()
     asked = await here.say("/imagine a fox")
     status = await here.sees("line")
-    await asyncio.sleep(1.8)
+    await asyncio.sleep(0.8)
     assert server.called("editMessageText") == []
     life.engine.gate.set()
     result = await here.sees_photo("a fox")
@@ -178,7 +178,7 @@ async def test_a_busy_group_gets_at_most_twenty_a_minute_and_every_result(
     for number, person in enumerate(people):
         await person.say(f"/imagine fox number {number}")
     await until(lambda: len(server.calls) > 10)
-    await asyncio.sleep(2)
+    await asyncio.sleep(1)
     assert server.busiest(GROUP, 60) <= 20
     assert len(await life.jobs()) == 6
 
