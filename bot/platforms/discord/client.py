@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -35,7 +36,9 @@ from storage.database import Database, DatabaseUnavailable
 
 PUBLISHED = "commands"  # the place under which the registered commands' fingerprint is kept
 PUBLISH_SECONDS = 60.0  # between tries
-AWAY_SECONDS, REFUSED_SECONDS = 5.0, 60.0  # before the next life
+AWAY_SECONDS, STABLE_SECONDS = 5.0, 600.0  # before the next life, doubled while lives are short
+UNREACHED_SECONDS_MAX = 30.0  # nothing is lost by trying often
+SHORT_SECONDS_MAX = 600.0  # each life costs one of a thousand identifies a day; more, and the token is reset
 FINISH_SECONDS = 3.0  # for events that are being answered when the bot stops
 INVITE_PERMISSIONS = (
     wire.VIEW_CHANNEL | wire.SEND_MESSAGES | wire.ATTACH_FILES | wire.READ_HISTORY
@@ -83,9 +86,14 @@ class DiscordPlatform:
         ):  # warnings that quote addresses with tokens, and of no intent
             logging.getLogger(name).setLevel(logging.ERROR)
         try:
+            pause = AWAY_SECONDS
             while True:
-                pause = await self._live()
-                await asyncio.sleep(pause)
+                began = time.monotonic()
+                pause_max = await self._live()
+                if time.monotonic() - began > STABLE_SECONDS:
+                    pause = AWAY_SECONDS
+                await asyncio.sleep(min(pause, pause_max))
+                pause *= 2
         finally:
             await self._finish()
 
@@ -98,7 +106,7 @@ class DiscordPlatform:
     # --- lives
 
     async def _live(self) -> float:
-        """One life; returns the seconds until the next."""
+        """One life; returns how many seconds until the next are the most that make sense."""
         events = {"INTERACTION_CREATE": self._on_interaction, "MESSAGE_CREATE": self._on_message}
         gateway = Gateway(self._config.discord, events, self.ready)
         publishing = asyncio.create_task(self._publish(gateway))
@@ -109,16 +117,17 @@ class DiscordPlatform:
                 await gateway.connect()
         except discord.LoginFailure:
             log.error("discord.token_refused", fix="set ATELIER_DISCORD_TOKEN to the portal's Bot token")
-            return REFUSED_SECONDS
         except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
-            log.warning("discord.away", error=type(error).__name__)
+            log.warning("discord.away", error=type(error).__name__, code=getattr(error, "code", None))
+            if self._rest.gateway is None:
+                return UNREACHED_SECONDS_MAX
         except Exception as error:
             log.error("discord.broken", error=type(error).__name__, where=_where(error))
         finally:
             self._rest.gateway = None
             self.ready.clear()
             publishing.cancel()
-        return AWAY_SECONDS
+        return SHORT_SECONDS_MAX
 
     async def _publish(self, gateway: Gateway) -> None:
         """Registers the commands if they are not as they were last registered."""

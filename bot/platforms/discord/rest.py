@@ -30,7 +30,7 @@ from bot.platforms.pacing import Pacer, Rate
 Body = dict[str, Any]
 CALL_SECONDS_MAX = 20.0
 BOT_ALL, HOOK_ALL = Rate(45, 45), Rate(400, 400)  # 50 a second for a bot; interactions are outside that
-BOT_CHANNEL, HOOK_EACH = Rate(1, 5), Rate(2, 5)
+BOT_CHANNEL, HOOK_EACH = Rate(2, 10), Rate(2, 5)  # five new ones and five edits in 5 s; five in 2 s
 ACKNOWLEDGE_SECONDS_MAX = 2.8  # an interaction that nobody answered is lost after 3 s
 AWAY_SECONDS = 5.0
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION = 10003, 10008, 10015, 10062

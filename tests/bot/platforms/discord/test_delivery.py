@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot import settings
 from bot.chat import TryLater, Undeliverable
 from tests.bot.jobs.world import now
 from tests.bot.platforms.discord.conftest import Site
@@ -165,6 +166,20 @@ async def test_pictures_are_veiled_where_the_place_asks_for_it(site: Site) -> No
     shown = await asked(site)
     await site.chat.finish(100)
     assert gallery(shown)[0]["spoiler"] is True
+
+
+async def test_where_adult_pictures_are_allowed_only_age_restricted_channels_show_them_bare(
+    site: Site,
+) -> None:
+    site.config = settings.load(None, site.fake.environ | {"ATELIER_SAFETY_ADULT": "allow"})
+    await site.restart()
+    shown = await asked(site)
+    await site.chat.finish(100)
+    assert gallery(shown)[0]["spoiler"] is True
+    grown_up = site.fake.channel(nsfw=True)
+    shown = await asked(site, grown_up)
+    await site.chat.finish(101)
+    assert "spoiler" not in gallery(shown)[0]
 
 
 async def test_a_long_rate_limit_is_kept_and_told(site: Site) -> None:

@@ -9,8 +9,9 @@ import pytest
 from bot import settings
 from bot.config import ConfigError
 from bot.platforms.discord import declarations
-from bot.platforms.discord.client import invite_url
+from bot.platforms.discord.client import DiscordPlatform, invite_url
 from bot.platforms.discord.gateway import Gateway, Shards, shards_of
+from storage import places
 from tests.bot.platforms.discord.conftest import Site
 from tests.fakes.discord.server import FakeDiscord
 
@@ -18,7 +19,8 @@ from tests.fakes.discord.server import FakeDiscord
 async def test_commands_are_registered_once_and_again_when_they_changed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await site.fake.until(lambda: site.fake.registrations == 1)
+    while await site.database.read(places.settings, "discord", "commands") is None:
+        await asyncio.sleep(0.01)
     names = {command["name"] for command in site.fake.commands}
     assert names == {*declarations.COMMANDS, "Remix", "Details"}
     setup = next(command for command in site.fake.commands if command["name"] == "setup")
@@ -124,3 +126,25 @@ def test_the_fake_refuses_what_discord_would() -> None:
     )
     assert not validate.problems("POST", channel, {"content": "x"})
     assert FakeDiscord().problems == []
+
+
+async def test_lives_that_end_at_once_are_begun_less_and_less_often(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand identifies a day are all that Discord gives."""
+    await site.stop()
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 9:
+            raise asyncio.CancelledError
+
+    async def short_life(self: DiscordPlatform) -> float:
+        return 600.0
+
+    monkeypatch.setattr(DiscordPlatform, "_live", short_life)
+    monkeypatch.setattr("bot.platforms.discord.client.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await site.platform.run()
+    assert pauses == [5, 10, 20, 40, 80, 160, 320, 600, 600]

@@ -77,7 +77,7 @@ async def test_imagine_then_its_buttons_then_an_answer(
         assert edit.answer
         assert edit.answer["data"]["components"][0]["component"]["value"] == "a red apple --steps 10 --seed 7"
         await ann.press(message, "Details")
-        assert (await ann.reads(channel, "seed 7"))["flags"] & EPHEMERAL
+        assert (await ann.reads(channel, "Receipt"))["flags"] & EPHEMERAL
         await ann.command(channel, "write", prompt="a poem")
         await ann.command(channel, "imagine", prompt="a red apple --stepz 4")
         assert (await ann.reads(channel, "--steps"))["flags"] & EPHEMERAL
