@@ -364,6 +364,8 @@ def _end(
         session, of_job=job.id, state=state, finished_at=now, error=error, paid=paid, more_us=used_us,
         owner=None, lease_until=None,
     )  # fmt: skip
+    if job.deleted_at is not None:  # while it waited or ran
+        delete(session, job.id, job.deleted_at)
     if job.state == "running":
         flows.move(session, job.account, job.tier, running=-1, debt_us=used_us - job.cost_us)
     elif job.state == "available":

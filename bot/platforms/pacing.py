@@ -68,17 +68,22 @@ class Pacer:
         """Waits for a result's turn. Raises TryLater when that is over WAIT_SECONDS_MAX away."""
         mine = self._chat(chat)
         mine.results += 1
-        self._all.results += 1
         try:
             async with mine.turn:
-                while (wait := self._wait(mine)) > 0:
-                    if wait > WAIT_SECONDS_MAX:
-                        raise TryLater(wait)
-                    await asyncio.sleep(wait)
-                self._take(mine)
+                await self._turn(mine)
                 yield
         finally:
             mine.results -= 1
+
+    async def _turn(self, mine: _Bucket) -> None:
+        self._all.results += 1  # while it waits, all progress makes way
+        try:
+            while (wait := self._wait(mine)) > 0:
+                if wait > WAIT_SECONDS_MAX:
+                    raise TryLater(wait)
+                await asyncio.sleep(wait)
+            self._take(mine)
+        finally:
             self._all.results -= 1
 
     def pause(self, chat: str | None, seconds: float) -> None:

@@ -5,7 +5,7 @@ A file NAME.en.ftl stands beside NAME.zh.ftl with the same messages and the same
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from fluent.runtime import FluentBundle, FluentResource
@@ -37,7 +37,13 @@ def message_ids(locale: Locale) -> list[str]:
 
 def say(locale: Locale, message: str, /, **values: str | int | float) -> str:
     """The sentence `message` in the person's language. Raises KeyError for a message that does not exist."""
-    found = bundle(locale)
+    return _said(locale, message, tuple(values.items()))
+
+
+@lru_cache(maxsize=4096)
+def _said(locale: Locale, message: str, given: tuple[tuple[str, str | int | float], ...]) -> str:
+    """Kept, because most of what is said is said again: labels of buttons, lines of status."""
+    found, values = bundle(locale), dict(given)
     pattern = found.get_message(message).value
     if pattern is None:
         raise KeyError(message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
@@ -76,6 +76,7 @@ class DiscordPlatform:
             chat, self._rest, answers, self._interactions.read, self._interactions.languages
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listening = False
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -85,17 +86,14 @@ class DiscordPlatform:
             "discord.state",
         ):  # warnings that quote addresses with tokens, and of no intent
             logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            pause = AWAY_SECONDS
-            while True:
-                began = time.monotonic()
-                pause_max = await self._live()
-                if time.monotonic() - began > STABLE_SECONDS:
-                    pause = AWAY_SECONDS
-                await asyncio.sleep(min(pause, pause_max))
-                pause *= 2
-        finally:
-            await self._finish()
+        pause = AWAY_SECONDS
+        while True:
+            began = time.monotonic()
+            pause_max = await self._live()
+            if time.monotonic() - began > STABLE_SECONDS:
+                pause = AWAY_SECONDS
+            await asyncio.sleep(min(pause, pause_max))
+            pause *= 2
 
     async def show(self, account: int, address: Address, card: Card) -> bool:
         return self._delivery.show(address, card)
@@ -114,7 +112,7 @@ class DiscordPlatform:
             async with gateway:
                 await gateway.login(self._config.secrets.discord_token)
                 self._rest.gateway = gateway
-                await gateway.connect()
+                await self._connected(gateway)
         except discord.LoginFailure:
             log.error("discord.token_refused", fix="set ATELIER_DISCORD_TOKEN to the portal's Bot token")
         except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
@@ -128,6 +126,15 @@ class DiscordPlatform:
             self.ready.clear()
             publishing.cancel()
         return SHORT_SECONDS_MAX
+
+    async def _connected(self, gateway: Gateway) -> None:
+        """Listens; what is being answered is finished before the connection closes."""
+        self._listening = True
+        try:
+            await gateway.connect()
+        finally:
+            self._listening = False
+            await self._finish()
 
     async def _publish(self, gateway: Gateway) -> None:
         """Registers the commands if they are not as they were last registered."""
@@ -159,23 +166,26 @@ class DiscordPlatform:
         except msgspec.ValidationError:
             self._begin(self._apologize(event))
             raise
-        self._begin(self._guarded(event, self._interactions.handle(interaction)))
+        self._begin(self._guarded(event, lambda: self._interactions.handle(interaction)))
 
     def _on_message(self, event: Event) -> None:
         gateway = self._rest.gateway
         me = str(gateway.user.id) if gateway and gateway.user else ""
         if me and translate.is_for_us(event, me):
             message = msgspec.convert(event, wire.Message)
-            self._begin(self._guarded(event, self._messages.handle(message, me)))
+            self._begin(self._guarded(event, lambda: self._messages.handle(message, me)))
 
-    def _begin(self, work: Any) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        if not self._listening:
+            work.close()
+            return
         task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guarded(self, event: Event, work: Awaitable[None]) -> None:
+    async def _guarded(self, event: Event, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except (Refused, TryLater) as error:
             log.warning("discord.event_unanswered", error=str(error))
         except Exception as error:  # its message may quote a prompt

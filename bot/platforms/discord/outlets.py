@@ -62,7 +62,7 @@ class Hook:
     message: str = ""
 
     async def defer(self, *, private: bool) -> None:
-        """ "Thinking …", seen by all or by the requester only."""
+        """Says “thinking …” to all, or to the requester only."""
         self.private = private and not self.alone
         body: dict[str, Any] = {"type": DEFERRED}
         if self.private:
@@ -105,9 +105,8 @@ class Hook:
 
     async def _begin(self, body: dict[str, Any], kind: Literal["message", "update"]) -> None:
         """Acknowledges. One that came too late is answered as the bot, later."""
-        application, token = self.interaction.application_id, self.interaction.token
         try:
-            self.message = await self.rest.acknowledge(self.interaction.id, token, body)
+            self.message = await self.rest.acknowledge(self.interaction.id, self.interaction.token, body)
             self.began = kind
         except Refused as refused:
             if refused.code == ACKNOWLEDGED:
@@ -115,8 +114,17 @@ class Hook:
             log.info("discord.acknowledge_refused", code=refused.code)
         except TryLater:
             log.warning("discord.acknowledge_failed")
-        if self.began == "message" and not self.message:
-            self.message = await patiently(lambda: self.rest.original(application, token))
+        if kind == "message" and not self.message:
+            await self._find_message()
+
+    async def _find_message(self) -> None:
+        """What an acknowledgement made whose own answer was lost on the way."""
+        application, token = self.interaction.application_id, self.interaction.token
+        try:
+            self.message = await self.rest.original(application, token)
+            self.began = "message"
+        except (Refused, TryLater) as error:
+            log.info("discord.original_unknown", error=str(error))
 
     async def _first(self, body: dict[str, Any]) -> None:
         try:

@@ -248,6 +248,13 @@ async def test_an_acknowledgement_whose_answer_was_lost_is_not_lost_itself(site:
     assert not is_loading(message)
 
 
+async def test_an_acknowledgement_that_hung_but_arrived_leaves_no_line_behind(site: Site) -> None:
+    site.fake.fail("POST", "/callback", drop="after", times=2)
+    await site.ann.command(site.channel, "imagine", prompt="a cat")
+    await site.ann.reads(site.channel, "in line")
+    assert len(site.ann.sees(site.channel)) == 1
+
+
 async def test_an_event_that_came_too_late_is_answered_in_the_channel(site: Site) -> None:
     site.fake.answer_seconds = -1
     await site.ann.command(site.channel, "imagine", wait=False, prompt="a cat")

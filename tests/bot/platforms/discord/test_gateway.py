@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from bot import settings
+from bot.chat import Invocation, Reply
 from bot.config import ConfigError
 from bot.platforms.discord import declarations
 from bot.platforms.discord.client import DiscordPlatform, invite_url
@@ -14,6 +15,7 @@ from bot.platforms.discord.gateway import Gateway, Shards, shards_of
 from storage import places
 from tests.bot.platforms.discord.conftest import Site
 from tests.fakes.discord.server import FakeDiscord
+from tests.fakes.discord.state import words
 
 
 async def test_commands_are_registered_once_and_again_when_they_changed(
@@ -148,3 +150,16 @@ async def test_lives_that_end_at_once_are_begun_less_and_less_often(
     with pytest.raises(asyncio.CancelledError):
         await site.platform.run()
     assert pauses == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+
+
+async def test_what_is_being_answered_is_finished_when_the_bot_stops(site: Site) -> None:
+    answer = site.chat.run
+
+    async def slow(invocation: Invocation) -> Reply:
+        await asyncio.sleep(0.3)
+        return await answer(invocation)
+
+    site.chat.run = slow  # type: ignore[method-assign]
+    await site.ann.command(site.channel, "imagine", prompt="a cat")
+    await site.stop()
+    assert "in line" in words(site.ann.sees(site.channel)[0])
