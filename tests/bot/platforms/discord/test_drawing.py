@@ -24,6 +24,7 @@ CHANNEL = "/api/v10/channels/123456789012345678/messages"
 texts = st.text(max_size=5000)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     prompt=st.text(max_size=200), text=texts, status=st.text(max_size=300), state=st.sampled_from(["running", "done"]),
     fraction=st.floats(0, 1), pictures=st.integers(0, 10),

@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from bot.jobs.deliverer import Deliverer
 from bot.jobs.ending import address_of
+from bot.platforms.discord import delivery
 from bot.platforms.discord.client import DiscordPlatform
 from storage import deliveries, jobs
 from tests.bot.commands.stage import Stage, stage
@@ -19,6 +21,12 @@ from tests.bot.jobs.world import words as writes
 from tests.fakes.discord.person import Person, person
 from tests.fakes.discord.server import FakeDiscord
 from tests.fakes.discord.state import EPHEMERAL, Channel, buttons, gallery, words
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are seen sooner than people would want."""
+    monkeypatch.setattr(delivery, "EDIT_SECONDS", 0.1)
 
 
 def platform_of(made: Stage) -> DiscordPlatform:
