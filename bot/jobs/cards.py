@@ -65,7 +65,7 @@ class Cards:
             preview=live.preview if live else b"",
             text=text,
             label=self.label(job.model, locale) if text or moment.artifacts else "",
-            pictures=tuple(self._picture(job, each, locale) for each in moment.artifacts),
+            pictures=tuple(self._picture(job, each, locale) for each in moment.artifacts if each.width),
             buttons=self._row(job, locale, state, bool(moment.artifacts)),
             private=job.private,
             reply_to=job.origin,

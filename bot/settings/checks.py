@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from bot.config import Config, ConfigError, ModelEntry
 from bot.jobs.safety import compile_rules
+from bot.jobs.submit import RELAXED
 from bot.settings.keys import NAME, nearest
 from generators import schedulers
 
@@ -25,12 +26,17 @@ def check(config: Config) -> None:
     _styles(config)
     _admins(config)
     _addresses(config)
+    _webhook(config)
     compile_rules(config.safety)
 
 
 def _plans(config: Config) -> None:
     if FREE not in config.plans:
         raise ConfigError("plans.free is missing: it is the plan of everybody who has no other.")
+    if RELAXED in config.plans:
+        raise ConfigError(
+            f"plans.{RELAXED} cannot be a plan: relaxed work goes by that name. Call it otherwise."
+        )
 
 
 def _model(path: str, model: ModelEntry) -> None:
@@ -52,6 +58,15 @@ def _model(path: str, model: ModelEntry) -> None:
         raise ConfigError(
             f"{path}.pixels_max must be at least {model.width * model.height}, its width by height."
         )
+
+
+def _webhook(config: Config) -> None:
+    if not config.telegram.webhook_url:
+        return
+    if not config.secrets.telegram_webhook_secret:
+        raise ConfigError("telegram.webhook_url needs ATELIER_TELEGRAM_WEBHOOK_SECRET, any long random word.")
+    if not config.web.enabled:
+        raise ConfigError("telegram.webhook_url needs web.enabled = true: Telegram calls the page's server.")
 
 
 def _at_most(path: str, key: str, value: int, limit: int) -> None:

@@ -93,7 +93,8 @@ def from_text(kind: Any, text: str) -> object:
         case shape.StrType() | shape.LiteralType():
             return text
         case shape.Metadata():
-            return int(text) if text.strip().isdecimal() else text
+            bare = text.strip()
+            return int(bare) if bare.isascii() and bare.isdigit() and len(bare) < 20 else text
         case _:
             return _json(text)
 

@@ -344,3 +344,29 @@ def test_a_key_of_any_value_is_taken_or_refused_with_a_sentence(section: str, va
 def test_a_variable_of_any_text_is_taken_or_refused_with_a_sentence(text: str, name: str) -> None:
     with refused_by_a_sentence():
         assert isinstance(load(None, {f"ATELIER_{name}": text}), Config)
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"ATELIER_TELEGRAM_WEBHOOK_URL": "https://x.example/hooks/telegram"}, "WEBHOOK_SECRET"),
+        (
+            {
+                "ATELIER_TELEGRAM_WEBHOOK_URL": "https://x.example/hooks/telegram",
+                "ATELIER_TELEGRAM_WEBHOOK_SECRET": "s" * 20,
+                "ATELIER_WEB_ENABLED": "false",
+            },
+            "web.enabled",
+        ),
+    ],
+)
+def test_a_webhook_needs_its_secret_and_the_server(environ: dict[str, str], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        load(None, environ)
+
+
+def test_no_plan_takes_the_name_of_relaxed_work(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[plans.free]\n[plans.relaxed]\n")
+    with pytest.raises(ConfigError, match="relaxed"):
+        load(path, {})
