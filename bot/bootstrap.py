@@ -48,7 +48,7 @@ from bot.service import Service
 from bot.signing import Signer, load_key
 from generators import embedded
 from generators.pool import Pool, PoolSettings
-from storage import deliveries, flows, jobs, schema
+from storage import deliveries, flows, jobs, places, schema
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database, connect
 
@@ -153,6 +153,7 @@ class Instance:
         lost = await self._database.run(jobs.all_lost)
         for platform in self.platforms:
             await self._database.run(deliveries.release_all, platform.name)
+        await self._database.run(places.nobody_leads)
         log.info("instance.start", jobs_to_rescue=lost)
 
     def _dispatch(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> Dispatcher | None:

@@ -76,3 +76,8 @@ def lead(session: Session, name: str, owner: str, *, seconds: int) -> bool:
 
 def step_down(session: Session, name: str, owner: str) -> None:
     session.execute(delete(LeaseRow).where(LeaseRow.name == name, LeaseRow.owner == owner))
+
+
+def nobody_leads(session: Session) -> None:
+    """Whoever led is gone: at the start of a process that alone owns the database."""
+    session.execute(delete(LeaseRow))

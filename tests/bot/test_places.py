@@ -44,6 +44,8 @@ async def test_one_owner_at_a_time_leads(database: Database) -> None:
     await database.run(places.step_down, "poller", f"p{leader}")
     assert await database.run(places.lead, "poller", "another", seconds=0)
     assert await database.run(places.lead, "poller", "successor", seconds=30)  # a lease that ran out
+    await database.run(places.nobody_leads)
+    assert await database.run(places.lead, "poller", "after a crash", seconds=30)
 
 
 async def test_the_newest_token_counts_and_is_erased_when_it_expires(database: Database) -> None:
