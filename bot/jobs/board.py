@@ -42,6 +42,8 @@ class _Watch:
     account: int
     address: Address
     live: Live | None = None
+    card: Card | None = None
+    drawn_from: tuple[Job, Moment] | None = None
     shown: Card | None = None
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed: bool = False
@@ -167,9 +169,14 @@ class Board:
                 if job is None or job.state in jobs.TERMINAL:
                     continue  # not looked at yet, or its result is on the way
                 moment = Moment(live=watch.live, place=self._look.places.get(job_id))
-                card = self._cards.draw(job, watch.address.locale, moment)
-                if card != watch.shown:
-                    group.create_task(self._show(watch, card))
+                if watch.card is None or watch.drawn_from != (
+                    job,
+                    moment,
+                ):  # in a long line most stay the same
+                    watch.card = self._cards.draw(job, watch.address.locale, moment)
+                    watch.drawn_from = (job, moment)
+                if watch.card != watch.shown:
+                    group.create_task(self._show(watch, watch.card))
 
     async def _show(self, watch: _Watch, card: Card) -> None:
         async with watch.writing:
