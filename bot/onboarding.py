@@ -15,9 +15,8 @@ from urllib.parse import urlencode
 import aiohttp
 
 from bot.config import Config
+from bot.platforms.discord.client import invite_url
 
-DISCORD_PERMISSIONS = (1 << 10) | (1 << 11) | (1 << 14) | (1 << 15) | (1 << 16) | (1 << 35) | (1 << 38)
-"""View channel, send messages, embed links, attach files, read history, create and send in public threads."""
 PRIVILEGED_FLAGS = (1 << 12) | (1 << 14) | (1 << 18)
 """Application flags that say a privileged intent is granted: presence, members, message content."""
 TIMEOUT = aiohttp.ClientTimeout(total=20)
@@ -49,16 +48,10 @@ async def discord(config: Config, token: str) -> list[str]:
 
 def invitations(application: str) -> list[tuple[str, str]]:
     """The links that add the bot to a server, with least permissions, and to a person's own apps."""
-    base = "https://discord.com/oauth2/authorize?"
-    server = {
-        "client_id": application,
-        "scope": "bot applications.commands",
-        "permissions": DISCORD_PERMISSIONS,
-    }
     person = {"client_id": application, "integration_type": 1, "scope": "applications.commands"}
     return [
-        ("Add it to a server", base + urlencode(server)),
-        ("Add it for yourself, everywhere", base + urlencode(person)),
+        ("Add it to a server", invite_url(application)),
+        ("Add it for yourself, everywhere", "https://discord.com/oauth2/authorize?" + urlencode(person)),
     ]
 
 
