@@ -18,7 +18,6 @@ import msgspec
 import structlog
 from aiohttp import web
 from telegram.error import TelegramError
-from telegram.request import HTTPXRequest
 
 from bot.buttons import Buttons
 from bot.chat import Address, Card, Chat, TryLater
@@ -30,6 +29,7 @@ from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.inline import Inline
 from bot.platforms.telegram.intake import Intake
 from bot.platforms.telegram.poller import ALLOWED, Poller, TolerantBot, read
+from bot.platforms.telegram.request import AiohttpRequest
 from bot.platforms.telegram.results import Results
 from bot.platforms.telegram.sheets import Sheets
 from bot.platforms.telegram.steps import Steps
@@ -52,17 +52,16 @@ log = structlog.stdlib.get_logger(__name__)
 def bot_of(config: Config) -> TolerantBot:
     """The SDK's client; nothing is sent yet."""
     os.environ.setdefault("PTB_TIMEDELTA", "1")  # as its next major version; else it warns at each flood
-    for name in ("httpx", "httpcore", "telegram"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # they log addresses with the token, and answers
+    logging.getLogger("telegram").setLevel(logging.CRITICAL)  # it logs answers
     base = config.telegram.api_base.rstrip("/")
     return TolerantBot(
         config.secrets.telegram_token,
         base_url=f"{base}/bot",
         base_file_url=f"{base}/file/bot",
-        request=HTTPXRequest(
-            connection_pool_size=CONNECTIONS, media_write_timeout=UPLOAD_SECONDS, read_timeout=UPLOAD_SECONDS
+        request=AiohttpRequest(
+            connections=CONNECTIONS, read_seconds=UPLOAD_SECONDS, upload_seconds=UPLOAD_SECONDS
         ),
-        get_updates_request=HTTPXRequest(connection_pool_size=2),
+        get_updates_request=AiohttpRequest(connections=2),
     )
 
 
