@@ -4,10 +4,11 @@ The bot is a process of its own with the role `chat` over SQLite, and this one p
 people, without checking requests against the specifications, which costs more than the bot. No device takes the
 jobs, so they stay in line.
 
-`cost` counts the CPU of the bot's whole process from one command's socket to its committed job and first answer;
-nothing is redrawn there, as what a line costs depends on its length. `load` is the whole bot in an open loop:
-commands come at their time, whether or not the ones before are answered, from people who ask once each. `idle`
-lets each of so many chats ask once; there alone the pace towards Telegram (30 messages a second) is lifted.
+`cost` counts the CPU of the bot's whole process from one command's socket to its committed job and first answer,
+in a busy bot (eight people wait at a time) and one after the other (`alone`); nothing is redrawn there, as that
+depends on the line's length. `load` is the whole bot in an open loop: commands come at their time, whether or not
+the ones before are answered, from people who ask once each. `idle` lets each of so many chats ask once. In `cost`
+and `idle` the bot's pace towards Telegram (30 messages a second) is lifted.
 
     python -m tests.benchmarks.chats [--commands 400] [--seconds 20] [--chats 10000]
 """
@@ -49,7 +50,7 @@ QUIET, UNPACED = "quiet", "unpaced"  # how the bot is changed for a measurement
 COMMANDS_PER_SECOND = 50
 ANSWER_SECONDS_MAX = 30.0
 WATCH_SECONDS = 0.005
-SIDE_BY_SIDE = 16  # idle chats that ask at the same time
+BUSY = 8  # people who wait for their answers at the same time
 CPU_MAX_MS, ANSWER_P99_MAX_MS, IDLE_MAX_MB = 5.0, 1000.0, 100.0
 SETTINGS = {
     "ATELIER_WEB_ENABLED": "false", "ATELIER_BUDGET_FREE_TOTAL": "0", "ATELIER_BUDGET_FREE_PER_PLACE": "0",
@@ -142,12 +143,25 @@ async def _until(ready: Callable[[], bool]) -> None:
             await asyncio.sleep(WATCH_SECONDS)
 
 
-async def cost(place: Site, people: Sequence[Asker], commands: int) -> float:
-    """Milliseconds of CPU, one command after the other."""
+async def cost(place: Site, people: Sequence[Asker], commands: int, *, together: int) -> float:
+    """Milliseconds of CPU a command, while so many people at a time wait for their answers."""
     before = place.cpu_seconds()
-    for number in range(commands):
-        await people[number % len(people)].ask("imagine", f"a red apple {number}")
+    await all_ask(people, commands, "imagine", "a red apple", together=together)
     return (place.cpu_seconds() - before) / commands * 1e3
+
+
+async def all_ask(
+    people: Sequence[Asker], commands: int, command: str, words: str = "", *, together: int = 16
+) -> None:
+    numbers = iter(range(commands))
+
+    async def several() -> None:
+        for number in numbers:
+            await people[number % len(people)].ask(command, words)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(together):
+            group.create_task(several())
 
 
 async def load(sides: Sequence[Sequence[Asker]], seconds: float) -> list[list[tuple[float, float]]]:
@@ -166,32 +180,26 @@ async def load(sides: Sequence[Sequence[Asker]], seconds: float) -> list[list[tu
     return answers
 
 
-async def each_asks_once(people: Sequence[Asker], command: str) -> None:
-    room = asyncio.Semaphore(SIDE_BY_SIDE)
-
-    async def one(asker: Asker) -> None:
-        async with room:
-            await asker.ask(command)
-
-    async with asyncio.TaskGroup() as group:
-        for asker in people:
-            group.create_task(one(asker))
+async def each_asks_once(people: Sequence[Asker], command: str = "balance") -> None:
+    await all_ask(people, len(people), command)
 
 
-async def one_by_one(home: Path, count: int) -> Figures:
+async def own_cost(home: Path, count: int) -> Figures:
     async with site(home, QUIET) as place:
         discord, telegram = place.people(PEOPLE)
-        await each_asks_once([*discord, *telegram], "balance")
+        await each_asks_once([*discord, *telegram])
         return {
-            "discord_command_cpu_ms": await cost(place, discord, count),
-            "telegram_command_cpu_ms": await cost(place, telegram, count),
+            "discord_command_cpu_ms": await cost(place, discord, count, together=BUSY),
+            "telegram_command_cpu_ms": await cost(place, telegram, count, together=BUSY),
+            "discord_command_alone_cpu_ms": await cost(place, discord, count // 2, together=1),
+            "telegram_command_alone_cpu_ms": await cost(place, telegram, count // 2, together=1),
         }
 
 
 async def many_at_once(home: Path, seconds: float) -> Figures:
     async with site(home) as place:
         sides = place.people(round(seconds * COMMANDS_PER_SECOND / 2))
-        await each_asks_once([asker for side in sides for asker in side[:PEOPLE]], "balance")
+        await each_asks_once([asker for side in sides for asker in side[:PEOPLE]])
         await asyncio.sleep(1)
         before, began = place.cpu_seconds(), time.perf_counter()
         on_discord, on_telegram = await load(sides, seconds)
@@ -212,7 +220,7 @@ async def many_at_once(home: Path, seconds: float) -> Figures:
 async def idle(home: Path, chats: int) -> Figures:
     async with site(home, UNPACED) as place:
         discord, telegram = place.people(PEOPLE)
-        await each_asks_once([*discord, *telegram], "balance")
+        await each_asks_once([*discord, *telegram])
         before = place.memory_bytes()
         discord, telegram = place.people(chats // 2)
         began = time.perf_counter()
@@ -230,7 +238,7 @@ async def idle(home: Path, chats: int) -> Figures:
 
 async def serve(how: str) -> None:
     """The bot, without devices: what `--role chat` is, which needs PostgreSQL only to have company."""
-    if how == UNPACED:
+    if how in {QUIET, UNPACED}:
         wire.OVERALL = Rate(100_000, 100_000)
     if how == QUIET:
         board.WATCHED_MAX = 0
@@ -257,7 +265,7 @@ def main() -> None:
         asyncio.run(serve(args.how))
         return
     discord_validate.spec = telegram_validate.specification = lambda: None  # type: ignore[assignment]
-    figures = play(lambda home: one_by_one(home, args.commands))
+    figures = play(lambda home: own_cost(home, args.commands))
     figures |= play(lambda home: many_at_once(home, args.seconds))
     figures |= play(lambda home: idle(home, args.chats))
     table("One command, fifty a second, ten thousand idle chats", ("", "figure"), [*figures.items()])  # type: ignore[arg-type]

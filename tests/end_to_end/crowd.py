@@ -36,7 +36,7 @@ WRONG = (
     "--ar 1:1",
 )
 SLOW = "--steps 30 -n 2"
-CHANNELS, GROUPS = 8, 12
+CHANNELS, GROUPS = 5, 12
 LAST_SEEN = 6  # people press what is at the bottom of the chat
 ASKED_SECONDS = 12.0  # a request is on its way to its answer no longer than this
 
@@ -109,11 +109,13 @@ class OnTelegram:
         await self.who.say(f"/{command}")
 
     async def press(self, chance: random.Random) -> Action | None:
-        at = self._where()
-        choice = _button(at.seen[-LAST_SEEN:], telegram_buttons, self.read, chance)
+        places = [self.who, *self.groups]
+        found = [each for place in places for each in place.seen[-LAST_SEEN:]]
+        choice = _button(found, telegram_buttons, self.read, chance)
         if choice is None:
             return None
         message, button, action = choice
+        at = next(place for place in places if place.at == message["chat"]["id"])
         await at.press_data(message, button, seconds=6)
         if action is Action.EDIT and (asking := [each for each in at.seen if "asks" in each]):
             await at.say("a blue whale --steps 2", reply=asking[-1])
@@ -218,7 +220,9 @@ class Crowd:
                 await member.ask(self.chance.choice(("jobs", "balance", "help")))
             case "press":
                 pressed = await member.press(self.chance)
-                self.did[f"press {pressed.name.lower() if pressed else 'nothing'}"] += 1
+                self.did[f"press {pressed.name.lower()}" if pressed else "make instead"] += 1
+                if pressed is None:
+                    await member.make(f"{words} --steps 2")
             case "answer":
                 await member.answer(f"{words} --steps 2", self.chance)
             case _:
