@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import re
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
@@ -42,6 +43,8 @@ GROUP_MAX = 64
 """Transactions that may share one SQLite commit, and so one fsync."""
 BUSY_SECONDS = 10.0
 """How long a statement or a reconnection is tried before the database counts as unavailable."""
+SCHEMA_BUG = re.compile("no such (table|column)")
+"""What SQLite calls an operational error although it is ours and no outage."""
 RETRY_CODES = frozenset({"40001", "40P01", "57P01", "57P02", "57P03", "53300", "08006", "08003", "08000"})
 """PostgreSQL: serialization failure, deadlock, shutdown, starting up, too many connections, lost connection."""
 REFUSED_CODES = frozenset({"3D000", "28P01", "28000"})

@@ -169,13 +169,10 @@ class Board:
                 if job is None or job.state in jobs.TERMINAL:
                     continue  # not looked at yet, or its result is on the way
                 moment = Moment(live=watch.live, place=self._look.places.get(job_id))
-                if watch.card is None or watch.drawn_from != (
-                    job,
-                    moment,
-                ):  # in a long line most stay the same
+                if watch.drawn_from != (job, moment):  # in a long line most stay as they are
                     watch.card = self._cards.draw(job, watch.address.locale, moment)
                     watch.drawn_from = (job, moment)
-                if watch.card != watch.shown:
+                if watch.card is not None and watch.card != watch.shown:
                     group.create_task(self._show(watch, watch.card))
 
     async def _show(self, watch: _Watch, card: Card) -> None:

@@ -20,8 +20,11 @@ SHARE_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Live(msgspec.Struct, kw_only=True):
-    """A running job at one moment. `text` is all of it so far."""
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """A running job at one moment: a value, so that whoever kept one can tell whether it changed.
+
+    `text` is all of it so far.
+    """
 
     attempt: int
     step: int = 0
@@ -42,18 +45,16 @@ class Reporter:
         self._changed: set[int] = set()
 
     def started(self, job: Job) -> None:
-        self._live[job.id] = Live(attempt=job.attempt)
-        self._tell(job.id)
+        self._tell(job.id, Live(attempt=job.attempt))
 
     def step(self, job: Job, step: int, steps: int, preview: bytes) -> None:
         if live := self._current(job):
-            live.step, live.steps, live.preview = step, steps, preview or live.preview
-            self._tell(job.id)
+            preview = preview or live.preview
+            self._tell(job.id, msgspec.structs.replace(live, step=step, steps=steps, preview=preview))
 
     def token(self, job: Job, text: str) -> None:
         if live := self._current(job):
-            live.text += text
-            self._tell(job.id)
+            self._tell(job.id, msgspec.structs.replace(live, text=live.text + text))
 
     def ended(self, job: Job) -> None:
         if self._current(job):
@@ -79,7 +80,8 @@ class Reporter:
         live = self._live.get(job.id)
         return live if live is not None and live.attempt == job.attempt else None
 
-    def _tell(self, job: int) -> None:
+    def _tell(self, job: int, live: Live) -> None:
+        self._live[job] = live
         self._changed.add(job)
         if self._hear is not None:
-            self._hear(job, self._live[job])
+            self._hear(job, live)

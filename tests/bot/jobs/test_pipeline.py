@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from bot.chat import TryLater, Undeliverable
 from bot.jobs import ending
+from bot.jobs.progress import Reporter
 from bot.jobs.refusals import Refusal
 from storage import accounts, artifacts, deliveries, jobs, ledger, records
 from storage.database import Session
@@ -123,6 +124,24 @@ async def test_a_text_streams_and_arrives_whole(database_url: str, tmp_path: Pat
         w.board.watch(asked.job)
         await w.live(lambda: w.delivered(asked.job.id))
         assert w.chat.delivered[0].text == "Hello you"
+
+
+async def test_what_is_shown_follows_what_is_written(database_url: str, tmp_path: Path) -> None:
+    async with world(database_url, tmp_path) as w:
+        asked = await w.submit(await w.person())
+        w.board.watch(asked.job)
+        reporter = Reporter(w.database, hear=w.board.hear, shared=False)
+        [claimed] = await w.database.run(jobs.claim, "me", lease_seconds=30, limit=1)
+        reporter.started(claimed)
+        drawing = asyncio.ensure_future(w.board.run())
+        for word in ("Hello", " dear", " you"):
+            reporter.token(claimed, word)
+            said = len(w.chat.shown)
+            async with asyncio.timeout(10):
+                while not w.chat.shown[said:] or not w.chat.shown[-1].text.endswith(word):
+                    await asyncio.sleep(0.01)
+        drawing.cancel()
+        assert w.chat.shown[-1].text == "Hello dear you"
 
 
 async def test_an_attempt_that_was_replaced_changes_nothing(database_url: str, tmp_path: Path) -> None:
