@@ -364,9 +364,7 @@ def _code(error: Exception) -> str:
 
 
 def _translated(error: Exception) -> Exception:
-    if isinstance(error, OperationalError | InterfaceError) and "no such" not in str(
-        error
-    ):  # a bug, not an outage
+    if isinstance(error, OperationalError | InterfaceError) and not SCHEMA_BUG.search(str(error)):
         translated = DatabaseUnavailable(_sentence(error))
         translated.__cause__ = error
         return translated
