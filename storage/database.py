@@ -27,6 +27,7 @@ import asyncpg
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
@@ -302,6 +303,10 @@ class PostgresDatabase(Database):
         while True:
             try:
                 return await self._once(work, options)
+            except PoolTimeout as error:  # all connections are busy; it has waited BUSY_SECONDS already
+                raise DatabaseUnavailable(
+                    "All connections to PostgreSQL are busy: raise database.pool."
+                ) from error
             except (DBAPIError, OSError, TimeoutError, asyncpg.PostgresError) as error:
                 refused = _code(error) in REFUSED_CODES
                 if not refused and not _is_passing(error):
@@ -332,7 +337,7 @@ class PostgresDatabase(Database):
                 async with self._engine.connect() as connection:
                     await connection.exec_driver_sql(NOTIFY, (list(channels), list(payloads)))
                     await connection.commit()
-            except (DBAPIError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+            except (DBAPIError, OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError) as error:
                 log.warning("signals.unsent", error=type(error).__name__)  # whoever waits looks by himself
 
 

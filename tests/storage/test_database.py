@@ -185,3 +185,20 @@ def test_another_kind_of_database_is_refused_in_a_sentence() -> None:
 
     with pytest.raises(StorageError, match="use sqlite"):
         asyncio.run(open_it())
+
+
+async def test_a_pool_that_stays_busy_is_an_outage_and_no_crash(
+    postgres_template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.database.BUSY_SECONDS", 0.2)
+    database = connect(postgres_template, pool=1)
+    try:
+        holding = asyncio.create_task(
+            database.read(lambda session: session.execute(text("SELECT pg_sleep(1)")).all())
+        )
+        await asyncio.sleep(0.1)
+        with pytest.raises(DatabaseUnavailable, match=r"database\.pool"):
+            await database.read(lambda session: session.execute(text("SELECT 1")).all())
+        await holding
+    finally:
+        await database.close()
