@@ -151,7 +151,7 @@ COMMANDS: dict[str, Command] = {
                 _PRIVATE,
             ),
         ),
-        Command(name="jobs"),
+        Command(name="jobs", fields=(Field(name="job", completes=True),)),
         Command(name="balance"),
         Command(name="settings", fields=(Field(name="options"),)),
         Command(name="help"),
@@ -213,6 +213,11 @@ def completions(
             known = {name: model.title or name for name, model in config.models.items() if model.kind == kind}
         case _:
             known = {}
+    return offered(known, typed)
+
+
+def offered(known: Mapping[str, str], typed: str) -> list[dict[str, str]]:
+    """Choices (value -> title) that have what was typed so far in them."""
     wanted = typed.strip().casefold()
     found = [
         {"name": title[:CHOICE_CHARS_MAX], "value": value[:CHOICE_CHARS_MAX]}

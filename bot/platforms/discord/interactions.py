@@ -127,7 +127,16 @@ class Interactions:
         data = event.interaction.data
         focused = next((option for option in data.options if option.focused), None)
         name, typed = (focused.name, str(focused.value or "")) if focused else ("", "")
+        if (data.name, name) == ("jobs", "job"):
+            await event.outlet.offer(declarations.offered(await self._jobs_of(event), typed))
+            return
         await event.outlet.offer(declarations.completions(self._config, data.name, name, typed, event.locale))
+
+    async def _jobs_of(self, event: Event) -> dict[str, str]:
+        """The person's newest jobs: number -> number and words."""
+        person = event.invocation("jobs", "").person
+        cards = await self._chat.cards(person, limit=declarations.CHOICES_MAX)
+        return {str(card.job): f"#{card.job} {card.prompt}" for card in cards}
 
     # --- the menu of a message
 

@@ -133,6 +133,14 @@ async def test_setup_is_told_what_its_options_say_and_who_may(site: Site) -> Non
     assert not site.chat.invocations[1].may_moderate
 
 
+async def test_autocomplete_offers_my_jobs_by_number_and_words(site: Site) -> None:
+    await site.ann.command(site.channel, "imagine", prompt="a fox")
+    found = await site.ann.complete(site.channel, "jobs", "job", "fox")
+    assert len(found) == 1
+    assert found[0].isdigit()
+    assert await site.ann.complete(site.channel, "jobs", "job", "whale") == []
+
+
 async def test_autocomplete_offers_styles_models_and_shapes(site: Site) -> None:
     assert await site.ann.complete(site.channel, "imagine", "style", "ink") == ["ink"]
     assert await site.ann.complete(site.channel, "imagine", "model", "") == ["tiny"]
