@@ -6,9 +6,11 @@ import asyncio
 import itertools
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -89,3 +91,38 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 def _named(server: str, name: str) -> str:
     return server.rsplit("/", 1)[0] + "/" + name
+
+
+# --- how many requests of ours the platforms' own descriptions were asked about ------------------------------
+
+_checked = {"discord": 0, "telegram": 0}
+
+
+def _checked_here() -> dict[str, int]:
+    """What the fakes of this process have checked."""
+    found = {name: sys.modules.get(f"tests.fakes.{name}.validate") for name in _checked}
+    return {name: getattr(module, "checked", 0) for name, module in found.items()}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of xdist hands its count over."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["checked"] = _checked_here()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for name, count in getattr(node, "workeroutput", {}).get("checked", {}).items():
+        _checked[name] += count
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for name, count in _checked_here().items():
+        total = _checked[name] + count
+        said = (
+            f"{total} requests were checked"
+            if total
+            else "NO request was checked (ATELIER_WIRE_SPECS names the folder)"
+        )
+        terminalreporter.write_line(f"{name}: {said} against the platform's own description")

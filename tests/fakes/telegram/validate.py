@@ -47,13 +47,6 @@ def specification() -> dict[str, Any] | None:
     return read
 
 
-def summary() -> str:
-    """One line for the end of a test run."""
-    if specification() is None:
-        return f"Bot API requests: NOT CHECKED, {folder() / FILE} is missing (set ATELIER_WIRE_SPECS)"
-    return f"Bot API requests checked against the specification: {checked}"
-
-
 def problems(method: str, fields: dict[str, Any], files: Collection[str] = ()) -> list[str]:
     """What is wrong with a request; `files` names its multipart parts."""
     global checked

@@ -22,7 +22,6 @@ from bot.signing import Signer
 from storage.database import Database, connect
 from tests.bot.jobs.world import KEY, now
 from tests.bot.platforms.discord.scripted import ScriptedChat
-from tests.fakes.discord import validate
 from tests.fakes.discord.person import Person, person
 from tests.fakes.discord.server import FakeDiscord
 from tests.fakes.discord.state import GUILD, MANAGER, Channel
@@ -94,11 +93,3 @@ async def site(fake: FakeDiscord, sqlite_template: Path, tmp_path: Path) -> Asyn
     yield made
     await made.stop()
     await database.close()
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if validate.spec() is None:
-        said = f"SKIPPED: no requests to Discord were checked, for want of {validate.SPEC_FILE} (ATELIER_WIRE_SPECS)"
-    else:
-        said = f"Discord: {validate.checked} requests checked against its OpenAPI description"
-    terminalreporter.write_line(said)

@@ -11,11 +11,7 @@ import pytest
 
 from bot.platforms.telegram import steps
 from tests.bot.platforms.telegram.life import Life
-from tests.fakes.telegram import FakeTelegram, Person, validate
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    terminalreporter.write_line(validate.summary())
+from tests.fakes.telegram import FakeTelegram, Person
 
 
 @pytest.fixture(autouse=True)
