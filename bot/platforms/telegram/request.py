@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from telegram.error import NetworkError, TimedOut
@@ -58,7 +58,7 @@ class AiohttpRequest(BaseRequest):
 
 
 def _body(request_data: RequestData) -> aiohttp.FormData | dict[str, str] | None:
-    fields = cast("dict[str, str]", request_data.json_parameters)
+    fields = request_data.json_parameters
     if not request_data.contains_files:
         return fields or None
     form = aiohttp.FormData(fields)
