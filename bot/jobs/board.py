@@ -113,8 +113,8 @@ class Board:
 
     async def draw_all(self, found: list[Job], locale: Locale | None = None) -> list[Card]:
         """Cards of several jobs, with their outputs."""
-        ids = [job.id for job in found]
-        made = await self._database.read(artifacts.of_jobs, ids)
+        done = [job.id for job in found if job.state in jobs.TERMINAL]  # the others have no outputs yet
+        made = await self._database.read(artifacts.of_jobs, done) if done else {}
         places = self._look.places
         cards: list[Card] = []
         for job in found:
