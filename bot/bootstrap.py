@@ -13,15 +13,13 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import structlog
-from filelock import FileLock, Timeout
 
 from bot import settings
 from bot.buttons import Buttons
@@ -82,7 +80,12 @@ async def storage_of(config: Config, *, alone: bool = False) -> AsyncGenerator[t
     path = schema.sqlite_path(url)
     async with AsyncExitStack() as stack:
         if alone and path is not None:
-            stack.enter_context(_only_process(path))
+            try:
+                stack.enter_context(schema.only_process(path))
+            except schema.InUse as error:
+                raise ConfigError(
+                    f"{error} by another Atelier: stop that one, or point ATELIER_HOME at another folder."
+                ) from None
         database = connect(url, pool=config.database.pool)
         stack.push_async_callback(database.close)
         await schema.upgrade(database, url, backups=settings.home(config) / "backups")
@@ -250,22 +253,6 @@ def web_settings(config: Config) -> WebSettings:
         upload_bytes_max=web.upload_bytes_max,
         link_seconds=web.link_seconds,
     )
-
-
-@contextmanager
-def _only_process(path: Path) -> Generator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{path}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ConfigError(
-            f"{path} is in use by another Atelier: stop that one, or point ATELIER_HOME at another folder."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 async def _persistently(platform: Platform) -> None:

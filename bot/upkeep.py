@@ -12,13 +12,12 @@ import asyncio
 import importlib.metadata
 import shutil
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from bot import archive, settings
 from bot.archive import ArchiveError, Manifest, Member
@@ -269,23 +268,19 @@ def _workplace(folder: Path) -> Generator[Path]:
 async def _alone(url: str) -> AsyncGenerator[None]:
     """While in here no instance runs on a SQLite database; on PostgreSQL none did at the start.
 
-    The lock is the one that `bot.bootstrap` takes. Raises UpkeepError.
+    Raises UpkeepError.
     """
     path = schema.sqlite_path(url)
     if path is None:
         await _refuse_listeners(url)
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{path}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UpkeepError(f"{path} is in use by a running Atelier: stop it first.") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(schema.only_process(path))
+        except schema.InUse as error:
+            raise UpkeepError(f"{error} by a running Atelier: stop it first.") from None
         yield
-    finally:
-        lock.release()
 
 
 async def _refuse_listeners(url: str) -> None:

@@ -125,10 +125,6 @@ def get(session: Session, job: int) -> Job | None:
     return _one(session, JobRow.id == job)
 
 
-def by_key(session: Session, key: str) -> Job | None:
-    return _one(session, JobRow.key == key)
-
-
 def lock(session: Session, job: int) -> Job | None:
     """Like `get`, holding the job's lock until the transaction ends."""
     row = _LOCK(session, of_job=job).one_or_none()

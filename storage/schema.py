@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from filelock import AsyncFileLock
+from filelock import AsyncFileLock, FileLock, Timeout
 from sqlalchemy import Connection, make_url, text
 
 import migrations
-from storage.database import Database
+from storage.database import Database, StorageError
 from storage.tables import Row
 
 ADVISORY_LOCK = 0x61_74_65_6C_69_65_72  # "atelier": whoever holds it in PostgreSQL migrates
+
+
+class InUse(StorageError):
+    """Another process holds the database."""
 
 
 async def upgrade(database: Database, url: str, *, backups: Path) -> bool:
@@ -52,12 +57,28 @@ def copy_sqlite(source: Path, target: Path) -> None:
     partial.rename(target)
 
 
+@contextmanager
+def only_process(path: Path) -> Generator[None]:
+    """While in here no other process runs on this SQLite database. Raises InUse."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InUse(f"{path} is in use") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def differences(connection: Connection) -> list[Any]:
     """What `alembic check` would find between the tables and the database."""
     return list(compare_metadata(MigrationContext.configure(connection), Row.metadata))
 
 
-def _config(connection: Connection) -> Config:
+def alembic_config(connection: Connection | None) -> Config:
+    """Where the migrations are; with a connection, what they run on."""
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     config.attributes["connection"] = connection
@@ -65,7 +86,7 @@ def _config(connection: Connection) -> Config:
 
 
 def _pending(connection: Connection) -> bool:
-    head = ScriptDirectory.from_config(_config(connection)).get_current_head()
+    head = ScriptDirectory.from_config(alembic_config(connection)).get_current_head()
     return MigrationContext.configure(connection).get_current_revision() != head
 
 
@@ -76,7 +97,7 @@ def _is_old(connection: Connection) -> bool:
 def _upgrade(connection: Connection) -> bool:
     if not _pending(connection):
         return False
-    command.upgrade(_config(connection), "head")
+    command.upgrade(alembic_config(connection), "head")
     return True
 
 
@@ -87,4 +108,4 @@ def _upgrade_locked(connection: Connection) -> bool:
 
 def revise(connection: Connection, message: str) -> None:
     """Writes a new revision into `migrations/versions` from what `differences` finds: for developers."""
-    command.revision(_config(connection), message=message, autogenerate=True)
+    command.revision(alembic_config(connection), message=message, autogenerate=True)

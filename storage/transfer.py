@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, TypeVar
 import asyncpg
 import msgspec
 from alembic import command
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
@@ -37,7 +36,6 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
-import migrations
 from storage import ledger, schema
 from storage.database import Database, StorageError
 from storage.tables import ArtifactRow, Row, UploadRow
@@ -183,10 +181,10 @@ def replace_all(connection: Connection, path: Path, revision: str) -> dict[str, 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": schema.ADVISORY_LOCK})
     _drop(connection)
-    command.upgrade(_alembic(connection), revision)
+    command.upgrade(schema.alembic_config(connection), revision)
     counts = _load(connection, path)
     _fix_sequences(connection)
-    command.upgrade(_alembic(connection), "head")
+    command.upgrade(schema.alembic_config(connection), "head")
     return counts
 
 
@@ -238,14 +236,14 @@ def revision(connection: Connection) -> str | None:
 
 def head() -> str:
     """The newest revision that this version knows."""
-    found = ScriptDirectory.from_config(_alembic(None)).get_current_head()
+    found = ScriptDirectory.from_config(schema.alembic_config(None)).get_current_head()
     assert found is not None
     return found
 
 
 def knows(wanted: str) -> bool:
     """Whether this version can migrate from a revision; not if a newer one made it."""
-    scripts = ScriptDirectory.from_config(_alembic(None))
+    scripts = ScriptDirectory.from_config(schema.alembic_config(None))
     return any(script.revision == wanted for script in scripts.walk_revisions())
 
 
@@ -261,13 +259,6 @@ def listeners(connection: Connection) -> int:
         " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'LISTEN %'"
     )
     return int(connection.scalar(text(statement)) or 0)
-
-
-def _alembic(connection: Connection | None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    config.attributes["connection"] = connection
-    return config
 
 
 def _drop(connection: Connection) -> None:
