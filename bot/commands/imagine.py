@@ -3,40 +3,27 @@
 from __future__ import annotations
 
 from bot.chat import Reply
-from bot.commands import fitting, making, prompt
+from bot.commands import fitting, making, wishes
 from bot.commands.context import Asking, Context
-from bot.commands.settings import defaults_of
-from bot.jobs import submit
-from bot.jobs.refusals import Refusal
 
 NAME = "imagine"
 
 
 async def run(context: Context, asking: Asking) -> Reply:
     """Parses, fits and queues. Raises Refusal and PromptError."""
-    invocation, config = asking.invocation, context.config
-    if not invocation.text.strip():
-        raise Refusal("refused-empty", example=context.suggestions[0])
-    parsed = prompt.parse(invocation.text)
-    making.check_safe(context, parsed.text)
-    account = await making.account_of(context, asking)
-    wanted = making.defaulted(parsed, defaults_of(account, "image", config))
-    name, plan = submit.plan_of(config, account, context.clock())
-    model = fitting.choose_model(
-        wanted.model, config.models, kind="image", plan=name, default=config.defaults.image
-    )
+    wish = await wishes.understand(context, asking, "image", example=context.suggestions[0])
     source = await making.source_of(context, asking)
     request = fitting.fit(
-        wanted,
-        model,
-        plan,
+        wish.prompt,
+        wish.model,
+        wish.plan,
         seed=context.seed(),
-        styles=config.styles,
+        styles=context.config.styles,
         source=source.blob if source else "",
         source_size=source.size if source else None,
-        reveal_prompt=not (wanted.private or asking.private),
+        reveal_prompt=not (wish.prompt.private or asking.private),
     )
     return await making.queue(
-        context, asking, prompt.format(parsed), request,
-        source=source, private=wanted.private, origin=invocation.origin,
+        context, asking, wish.words, request,
+        source=source, private=wish.prompt.private, origin=asking.invocation.origin,
     )  # fmt: skip
