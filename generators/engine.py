@@ -70,6 +70,38 @@ class Runner(Protocol):
         ...
 
 
+class StepRunner(Protocol):
+    """A resident model that runs any number of jobs side by side. Only the engine's thread calls it.
+
+    Takes the name `Runner` when both engines are of this kind.
+    """
+
+    def memory_bytes(self) -> int:
+        """Of its weights, measured."""
+        ...
+
+    def room(self, job: Job) -> bool:
+        """Whether the job may join now: rows in flight against the cap. With nothing begun: yes."""
+        ...
+
+    def begin(self, job: Job) -> None:
+        """Take it in: it joins at the next step. A job that cannot be begun is answered at once."""
+        ...
+
+    def step(self) -> None:
+        """One forward of one group, or a decode; ends finished jobs, lets cancelled ones go. Returns at once if
+        there is nothing to do. May raise anything: then `abandon` is called."""
+        ...
+
+    def jobs(self) -> Sequence[Job]:
+        """Begun and not ended, oldest first."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget all that runs, without an answer: the worker begins each alone again."""
+        ...
+
+
 def load(model: Model, host: Host) -> Runner:
     """Raises `ModelUnavailable`; `MemoryError` if the device has too little free."""
     match model.kind:
