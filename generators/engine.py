@@ -5,6 +5,7 @@ A new kind of generator is one new file with a `load` function and one line in `
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -21,24 +22,37 @@ class ModelUnavailable(Exception):
 
 
 class Pulse:
-    """When the engine last got something done; read by the thread that sends heartbeats."""
+    """What the engine is at and when it last got something done; read by the thread that sends heartbeats."""
 
     def __init__(self) -> None:
         self.loading = ""
+        self.stepping = ""
         self._since: float | None = None
+        self._tallies: dict[str, tuple[int, int]] = {}  # model -> forwards and rows since the last heartbeat
+        self._lock = threading.Lock()
 
     @contextmanager
-    def busy(self, loading: str = "") -> Generator[None]:
-        """While in here, time counts; `loading` names a model that is being loaded."""
-        self.loading, self._since = loading, time.monotonic()
+    def busy(self, *, loading: str = "", stepping: str = "") -> Generator[None]:
+        """While in here, time counts: the model of this name is being loaded, or does a step."""
+        self.loading, self.stepping, self._since = loading, stepping, time.monotonic()
         try:
             yield
         finally:
-            self.loading, self._since = "", None
+            self.loading, self.stepping, self._since = "", "", None
 
-    def beat(self) -> None:
-        """A step is done."""
+    def beat(self, rows: int = 0) -> None:
+        """A part of a step is done: for a forward, so many rows went through together."""
         self._since = time.monotonic()
+        if rows:
+            with self._lock:
+                forwards, total = self._tallies.get(self.stepping, (0, 0))
+                self._tallies[self.stepping] = forwards + 1, total + rows
+
+    def rows(self) -> dict[str, float]:
+        """Model -> mean rows a forward, since this was last asked."""
+        with self._lock:
+            tallies, self._tallies = self._tallies, {}
+        return {model: total / forwards for model, (forwards, total) in tallies.items()}
 
     def stalled_seconds(self) -> float:
         since = self._since

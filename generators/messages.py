@@ -123,13 +123,16 @@ class Heartbeat(Wire, frozen=True, kw_only=True):
     """`stalled_seconds`: how long the engine has gone without finishing a step; 0 when idle.
 
     `loading` names the model being loaded: meanwhile a stall is measured against the longer limit for loading.
+    `stepping` names the model whose step is being run.
     """
 
     stalled_seconds: float
     running: int
     waiting: int
     loading: str = ""
+    stepping: str = ""
     resident: dict[str, int] = {}  # model -> bytes
+    rows: dict[str, float] = {}  # model -> mean rows a forward since the last beat; none: it made none
 
 
 ToWorker = Submit | Cancel | Load | Unload | Stop

@@ -33,5 +33,5 @@ def backoff_seconds(failures: int, settings: PoolSettings) -> float:
 
 def _stalled(beat: Heartbeat, settings: PoolSettings) -> str:
     limit = settings.load_seconds if beat.loading else settings.stall_seconds
-    doing = f"loading {beat.loading}" if beat.loading else "a step"
+    doing = f"loading {beat.loading}" if beat.loading else f"a step of {beat.stepping}"
     return f"stalled in {doing} for {beat.stalled_seconds:.1f} s" if beat.stalled_seconds > limit else ""

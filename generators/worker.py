@@ -100,7 +100,9 @@ class Worker:
             running=running,
             waiting=waiting,
             loading=self.host.pulse.loading,
+            stepping=self.host.pulse.stepping,
             resident=self._residency.sizes() if self._residency else {},
+            rows=self.host.pulse.rows(),
         )
 
     def run(self) -> NoReturn:
@@ -176,7 +178,7 @@ class Worker:
             return
         self.host.relieve = lambda: residency.evict_others(model)
         try:
-            with self.host.pulse.busy():
+            with self.host.pulse.busy(stepping=model):
                 run(runner, self.inbox.take(model, self._settings.batch_max))
         finally:
             self.inbox.done()

@@ -10,7 +10,7 @@ LIMITS = PoolSettings(silent_seconds=10, stall_seconds=60, load_seconds=600)
 
 
 def beat(stalled: float, loading: str = "") -> Heartbeat:
-    return Heartbeat(stalled_seconds=stalled, running=1, waiting=0, loading=loading)
+    return Heartbeat(stalled_seconds=stalled, running=1, waiting=0, loading=loading, stepping="n")
 
 
 def test_a_worker_that_beats_is_well() -> None:
@@ -21,7 +21,7 @@ def test_a_worker_that_beats_is_well() -> None:
 
 def test_each_limit_has_its_name() -> None:
     assert "silent" in verdict(Vitals(silent_seconds=11, ready=True), LIMITS)
-    assert "a step" in verdict(Vitals(ready=True, beat=beat(61)), LIMITS)
+    assert "a step of n" in verdict(Vitals(ready=True, beat=beat(61)), LIMITS)
     assert "loading m" in verdict(Vitals(ready=True, beat=beat(601, "m")), LIMITS)
     assert "never became ready" in verdict(Vitals(age_seconds=601, beat=beat(0)), LIMITS)
 
