@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from math import sqrt
 
 from bot.commands.prompt import Prompt
 from bot.commands.refused import PromptError
 from bot.config import ModelEntry, Plan, Style
+from bot.jobs.limits import shaped
 from bot.jobs.pricing import FALLBACK_PIXELS, FALLBACK_STEPS
 from generators import schedulers
 from generators.requests import ImageToImage, Kind, LoraUse, TextToImage
@@ -132,10 +132,10 @@ def _size(prompt: Prompt, model: ModelEntry, plan: Plan, source_size: Size | Non
     if prompt.size:
         _check_pixels(prompt.size, model, plan)
         width, height = prompt.size
-        return _shaped(width / height, width * height, multiple=model.multiple, limit=limit)
+        return shaped(width / height, width * height, multiple=model.multiple, limit=limit)
     own = model.width * model.height or FALLBACK_PIXELS
     ratio = _ratio(prompt.aspect or source_size or (model.width or 1, model.height or model.width or 1))
-    return _shaped(ratio, min(own, limit), multiple=model.multiple, limit=limit)
+    return shaped(ratio, min(own, limit), multiple=model.multiple, limit=limit)
 
 
 def _check_pixels(size: Size, model: ModelEntry, plan: Plan) -> None:
@@ -152,15 +152,6 @@ def _check_pixels(size: Size, model: ModelEntry, plan: Plan) -> None:
 
 def _ratio(shape: Size) -> float:
     return min(max(shape[0] / shape[1], 1 / RATIO_MAX), RATIO_MAX)
-
-
-def _shaped(ratio: float, area: int, *, multiple: int, limit: int) -> Size:
-    """Width and height of this ratio and about this area on the model's grid, at most `limit` pixels."""
-    sides = (sqrt(area * ratio), sqrt(area / ratio))
-    width, height = (max(round(side / multiple), 1) * multiple for side in sides)
-    if width * height > limit:
-        width, height = (max(int(side / multiple + 1e-9), 1) * multiple for side in sides)
-    return width, height
 
 
 def _steps(prompt: Prompt, model: ModelEntry, plan: Plan) -> int:

@@ -7,13 +7,14 @@ import asyncio
 import msgspec
 
 from bot.chat import Attachment, AttachmentGone, Audience, Reply
+from bot.commands import prompt
 from bot.commands.context import Asking, Context
 from bot.commands.prompt import Prompt
 from bot.jobs import safety, submit
 from bot.jobs.refusals import Refusal
-from bot.jobs.submit import Ask
-from generators import source
-from generators.requests import Request
+from bot.jobs.submit import Ask, Submitted
+from generators import requests, source
+from generators.requests import Request, WriteText
 from generators.source import SourceRefused
 from storage import accounts, artifacts, jobs
 from storage.accounts import Account
@@ -57,17 +58,44 @@ async def queue(
         network=context.signer.digest("network", network) if network else "",
         upload=source.blob if source and source.upload else "",
     )
-    submitted = await context.database.run(submit.submit, context.config, ask, context.clock())
-    context.board.watch(submitted.job)
+    submitted = await _submit(context, ask)
+    context.board.watch(submitted.job, note=_fitted(asking, submitted))
     card = await context.board.card(submitted.job, asking.locale)
     return Reply(cards=(card,), left=submitted.left)
 
 
-def check_safe(context: Context, text: str) -> None:
-    """Raises Refusal for words that the policy does not allow."""
-    verdict = safety.check(text, context.config.safety)
+async def _submit(context: Context, ask: Ask) -> Submitted:
+    """All ways to a job lead through here. Raises Refusal; then nothing is kept, not even a picture sent along."""
+    try:
+        _check_safe(context, ask)
+        return await context.database.run(submit.submit, context.config, ask, context.clock())
+    except Refusal:
+        if ask.upload:
+            await context.blobs.delete([ask.upload])
+        raise
+
+
+def _check_safe(context: Context, ask: Ask) -> None:
+    """Raises Refusal for words that today's policy does not allow: in a conversation, all that the person said."""
+    if isinstance(ask.request, WriteText):
+        asked = "\n".join(each.content for each in ask.request.messages if each.role == "user")
+    else:
+        asked = prompt.parse(ask.words).text
+    verdict = safety.check(asked, context.config.safety)
     if not verdict.allowed:
         raise Refusal(verdict.message)
+
+
+def _fitted(asking: Asking, submitted: Submitted) -> str:
+    """What the card adds where the job is less than what was asked for."""
+    if not submitted.fitted:
+        return ""
+    request = requests.decode(submitted.job.request)
+    if isinstance(request, WriteText):
+        return asking.say("fitted-text", tokens=request.max_tokens)
+    return asking.say(
+        "fitted-picture", width=request.width, height=request.height, steps=request.steps, count=request.count
+    )
 
 
 async def source_of(context: Context, asking: Asking) -> Source | None:
@@ -96,18 +124,18 @@ async def outputs(context: Context, job: Job) -> list[Artifact]:
     return (await context.database.read(artifacts.of_jobs, [job.id]))[job.id]
 
 
-def defaulted(prompt: Prompt, defaults: Prompt) -> Prompt:
+def defaulted(wanted: Prompt, defaults: Prompt) -> Prompt:
     """The prompt, with the person's own defaults for what it leaves open."""
     fields = {
-        name: getattr(prompt, name) or getattr(defaults, name)
+        name: getattr(wanted, name) or getattr(defaults, name)
         for name in ("negative", "style", "model", "scheduler", "loras", "kind", "length", "tone", "private")
     }
     for name in ("steps", "guidance", "seed", "count", "strength", "temperature"):
-        own = getattr(prompt, name)
+        own = getattr(wanted, name)
         fields[name] = getattr(defaults, name) if own is None else own
-    if prompt.size is None and prompt.aspect is None:
+    if wanted.size is None and wanted.aspect is None:
         fields |= {"size": defaults.size, "aspect": defaults.aspect}
-    return msgspec.structs.replace(prompt, **fields)
+    return msgspec.structs.replace(wanted, **fields)
 
 
 async def _upload(context: Context, asking: Asking, attachment: Attachment) -> Source:

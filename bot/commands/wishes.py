@@ -24,12 +24,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def understand(context: Context, asking: Asking, kind: Kind, *, example: str) -> Wish:
-    """Raises Refusal for no words or words that are not allowed, PromptError for options that are wrong."""
+    """Raises Refusal for no words, PromptError for options that are wrong."""
     text, config = asking.invocation.text, context.config
     if not text.strip():
         raise Refusal("refused-empty", example=example)
     parsed = prompt.parse(text)
-    making.check_safe(context, parsed.text)
     account = await making.account_of(context, asking)
     wanted = making.defaulted(parsed, defaults_of(account, kind, config))
     name, plan = submit.plan_of(config, account, context.clock())

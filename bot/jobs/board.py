@@ -41,6 +41,7 @@ class Final(msgspec.Struct, frozen=True, kw_only=True):
 class _Watch:
     account: int
     address: Address
+    note: str = ""
     live: Live | None = None
     card: Card | None = None
     drawn_from: tuple[Job, Moment] | None = None
@@ -74,11 +75,11 @@ class Board:
     def add(self, platform: Platform) -> None:
         self._platforms[platform.name] = platform
 
-    def watch(self, job: Job) -> None:
-        """Shows this job from now on, if its platform is served here."""
+    def watch(self, job: Job, *, note: str = "") -> None:
+        """Shows this job from now on, if its platform is served here; its status ends with the note."""
         address = address_of(job)
         if address.platform in self._platforms and len(self._watched) < WATCHED_MAX:
-            self._watched.setdefault(job.id, _Watch(job.account, address))
+            self._watched.setdefault(job.id, _Watch(job.account, address, note))
             self._news.set()
 
     def hear(self, job: int, live: Live) -> None:
@@ -121,6 +122,7 @@ class Board:
             watch = self._watched.get(job.id)
             moment = Moment(
                 live=watch.live if watch else None,
+                note=watch.note if watch else "",
                 place=places.get(job.id),
                 artifacts=made.get(job.id, ()),
                 text=await self._text(job, made),
@@ -130,14 +132,16 @@ class Board:
 
     async def final(self, job_id: int) -> Final | None:
         """The card of a job that is over, after which nothing more is shown; None if it was deleted."""
-        if watch := self._watched.pop(job_id, None):
+        if watch := self._watched.get(job_id):
             watch.closed = True
             async with watch.writing:
                 pass
         job = await self._database.read(jobs.get, job_id)
-        if job is None or job.deleted_at is not None:
-            return None
-        return Final(address=address_of(job), card=await self.card(job))
+        found = None
+        if job is not None and job.deleted_at is None:
+            found = Final(address=address_of(job), card=await self.card(job))
+        self._watched.pop(job_id, None)
+        return found
 
     async def _text(self, job: Job, made: Mapping[int, list[artifacts.Artifact]]) -> str:
         texts = [each for each in made.get(job.id, ()) if each.media_type.startswith("text/")]
@@ -168,7 +172,7 @@ class Board:
                 job = self._look.jobs.get(job_id)
                 if job is None or job.state in jobs.TERMINAL:
                     continue  # not looked at yet, or its result is on the way
-                moment = Moment(live=watch.live, place=self._look.places.get(job_id))
+                moment = Moment(live=watch.live, place=self._look.places.get(job_id), note=watch.note)
                 if watch.drawn_from != (job, moment):  # in a long line most stay as they are
                     watch.card = self._cards.draw(job, watch.address.locale, moment)
                     watch.drawn_from = (job, moment)

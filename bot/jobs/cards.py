@@ -44,6 +44,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     place: Place | None = None
     artifacts: Sequence[Artifact] = ()
     text: str = ""
+    note: str = ""
 
 
 class Cards:
@@ -60,7 +61,7 @@ class Cards:
             kind="text" if job.kind == "text" else "image",
             state=state,
             prompt=shortened(job.words, PROMPT_CHARS),
-            status=self._status(job, locale, state, moment),
+            status=" · ".join(filter(None, (self._status(job, locale, state, moment), moment.note))),
             fraction=_fraction(request, live) if live else 0.0,
             preview=live.preview if live else b"",
             text=text,

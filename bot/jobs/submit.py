@@ -12,7 +12,7 @@ import msgspec
 
 from bot.chat import Address, Audience
 from bot.config import Config, ModelEntry, Plan
-from bot.jobs import admission, allowances, pricing
+from bot.jobs import admission, allowances, limits, pricing
 from bot.jobs.refusals import Refusal
 from generators import requests
 from generators.requests import Request
@@ -42,6 +42,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     job: Job
     price: int
     left: int  # credits after this hold
+    fitted: bool = False  # less than was asked for: the account's plan or the model does not go so far
     again: bool = False  # the event had come before
 
 
@@ -63,7 +64,9 @@ def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitt
     )
     if refusal := admission.refuse(facts):
         raise refusal
-    return _queue(session, config, ask, account, model, (name, plan), unit_us, now)
+    fitting = msgspec.structs.replace(ask, request=limits.fitted(ask.request, model, plan))
+    queued = _queue(session, config, fitting, account, model, (name, plan), unit_us, now)
+    return msgspec.structs.replace(queued, fitted=fitting != ask)
 
 
 def plan_of(config: Config, account: Account, now: datetime) -> tuple[str, Plan]:

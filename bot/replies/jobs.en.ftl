@@ -28,6 +28,11 @@ status-cancelled = Cancelled · { $paid ->
 }
 status-gone = Its files are past their time and were removed
 status-deleted = Deleted
+fitted-picture = fitted to your plan: { $width } × { $height }, { $steps } steps, { $count ->
+    [one] one picture
+   *[other] { $count } pictures
+}
+fitted-text = fitted to your plan: at most { $tokens } tokens
 
 failed-other = This did not work, through our fault. Your credits are back; press Again to retry.
 failed-bad-input = The picture to start from could not be read any more. Your credits are back; send it again.

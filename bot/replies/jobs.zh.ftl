@@ -20,6 +20,8 @@ status-cancelled = 已取消 · { $paid ->
 }
 status-gone = 文件已过保存期，已被删除
 status-deleted = 已删除
+fitted-picture = 已按你的套餐调整：{ $width } × { $height }，{ $steps } 步，{ $count } 张
+fitted-text = 已按你的套餐调整：最多 { $tokens } 个 token
 
 failed-other = 没有成功，是我们的问题。积分已退回；点“再来一次”重试。
 failed-bad-input = 起始图片已无法读取。积分已退回；请重新发送图片。

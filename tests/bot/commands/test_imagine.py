@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from PIL import Image
 
@@ -125,3 +126,8 @@ async def test_chinese_is_answered_in_chinese(play: Stage) -> None:
     assert "AI" in card.label
     assert [each.label for each in card.buttons if each.action is Action.DELETE] == ["删除"]
     assert button(card, Action.AGAIN)
+
+
+async def test_a_picture_that_came_with_a_refused_prompt_is_not_kept(play: Stage, tmp_path: Path) -> None:
+    assert (await play.say("imagine", "a naked child", picture=png(100, 50))).refused
+    assert [each for each in (tmp_path / "blobs").rglob("*") if each.is_file()] == []

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from bot import settings
 from bot.config import Abuse, ModelEntry, Plan
-from bot.jobs import allowances, forecast, pricing
+from bot.jobs import allowances, forecast, limits, pricing
 from bot.jobs.forecast import Waiting
-from generators.requests import ImageToImage, Message, WriteText
+from generators.requests import ImageToImage, Message, TextToImage, WriteText
 from storage.flows import Flow, Tier
 from tests.bot.jobs.world import apple
 
@@ -50,6 +50,37 @@ def test_more_work_never_costs_less_and_the_forecast_follows_what_was_measured(
     assert 1 <= pricing.price(less, TINY) <= pricing.price(more, TINY)
     unit = pricing.learned(None, less, seconds)
     assert abs(pricing.cost_us(less, TINY, unit) - seconds * 1e6) <= max(2, pricing.units(less))
+
+
+@given(
+    st.tuples(st.integers(1, 64), st.integers(1, 64)), st.integers(1, 150), st.integers(1, 10),
+    st.integers(64 * 64, 2**21), st.integers(1, 50), st.integers(1, 4),
+)  # fmt: skip
+def test_a_request_taken_over_never_goes_beyond_the_payers_plan_and_keeps_what_is_within(
+    cells: tuple[int, int], steps: int, count: int, pixels: int, steps_max: int, count_max: int
+) -> None:
+    model = ModelEntry(
+        name="m", kind="image", source="s", multiple=64, pixels_max=2**22, steps_max=150, count_max=10
+    )
+    plan = Plan(pixels_max=pixels, steps_max=steps_max, count_max=count_max)
+    wanted = apple(width=cells[0] * 64, height=cells[1] * 64, steps=steps, count=count)
+    got = limits.fitted(wanted, model, plan)
+    assert isinstance(got, TextToImage)
+    assert (got.width % 64, got.height % 64) == (0, 0)
+    assert got.width * got.height <= pixels
+    assert (got.steps, got.count) == (min(steps, steps_max), min(count, count_max))
+    assert limits.fitted(got, model, plan) == got
+    if wanted.width * wanted.height <= pixels:
+        assert (got.width, got.height) == (wanted.width, wanted.height)
+
+
+def test_a_text_taken_over_is_as_long_as_the_payers_plan_allows() -> None:
+    model = ModelEntry(name="t", kind="text", source="s", max_tokens_max=800)
+    text = WriteText(model="t", messages=(Message(role="user", content="hi"),), max_tokens=1000)
+    for tokens, allowed in ((2000, 800), (300, 300)):
+        got = limits.fitted(text, model, Plan(tokens_max=tokens))
+        assert isinstance(got, WriteText)
+        assert got.max_tokens == allowed
 
 
 @given(st.integers(0, 10_000), st.floats(-1, 2))

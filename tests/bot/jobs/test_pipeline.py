@@ -201,11 +201,13 @@ async def test_refusals_name_the_limit_and_hold_nothing(database_url: str, tmp_p
             await w.submit(ann, "3")
         assert await credits(w, ann) == 18
         bob = await w.person("bob")
+        most = apple(width=256, height=256, steps=30, count=2)
+        await w.submit(bob, "4", request=most)
         with pytest.raises(Refusal, match="refused-credits"):
-            await w.submit(bob, "4", request=apple(width=1024, height=1024))
+            await w.submit(bob, "5", request=most)
         await w.real.run(accounts.set_ban, bob, "spam")
         with pytest.raises(Refusal, match="refused-banned"):
-            await w.submit(bob, "5")
+            await w.submit(bob, "6")
         await w.check()
 
 
