@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
@@ -32,8 +30,11 @@ def move(session: Session, platform: str, old: str, new: str) -> None:
         session.execute(delete(PlaceRow).where(PlaceRow.platform == platform, PlaceRow.external_id == old))
 
 
-def keep_token(session: Session, platform: str, place: str, person: str, token: str, until: datetime) -> None:
-    """The newest token replaces the one before."""
+def keep_token(
+    session: Session, platform: str, place: str, person: str, token: str, *, seconds: float
+) -> None:
+    """The newest token replaces the one before. Its time is the database's: processes' clocks may differ."""
+    until = from_now(seconds)
     statement = insert_for(session)(TokenRow).values(
         platform=platform, place=place, person=person, token=token, expires_at=until
     )
@@ -44,21 +45,21 @@ def keep_token(session: Session, platform: str, place: str, person: str, token: 
     )
 
 
-def token(session: Session, platform: str, place: str, person: str, now: datetime) -> str | None:
+def token(session: Session, platform: str, place: str, person: str) -> str | None:
     """One that still works, or None."""
     return session.scalar(
         select(TokenRow.token).where(
             TokenRow.platform == platform,
             TokenRow.place == place,
             TokenRow.person == person,
-            TokenRow.expires_at > now,
+            TokenRow.expires_at > from_now(0),
         )
     )
 
 
-def forget_tokens(session: Session, now: datetime) -> None:
+def forget_tokens(session: Session) -> None:
     """Tokens are erased when they expire."""
-    session.execute(delete(TokenRow).where(TokenRow.expires_at <= now))
+    session.execute(delete(TokenRow).where(TokenRow.expires_at <= from_now(0)))
 
 
 def lead(session: Session, name: str, owner: str, *, seconds: int) -> bool:

@@ -53,7 +53,7 @@ class Rescuer:
         while await self._database.run(ledger.expire, now):
             pass
         await self._database.run(records.forget_nonces, now)
-        await self._database.run(places.forget_tokens, now)
+        await self._database.run(places.forget_tokens)
         await self._collect(now)
 
     async def check(self) -> None:

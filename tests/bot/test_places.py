@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -16,7 +15,6 @@ from bot.places import Places, PlaceSettings
 from storage import accounts, jobs, ledger, places
 from storage.database import Database
 from tests.bot.jobs.world import apple, hangs, now, world
-from tests.conftest import NOON
 
 
 async def test_settings_are_kept_by_place_and_move_with_it(database: Database) -> None:
@@ -49,12 +47,13 @@ async def test_one_owner_at_a_time_leads(database: Database) -> None:
 
 
 async def test_the_newest_token_counts_and_is_erased_when_it_expires(database: Database) -> None:
-    for token, minutes in (("old", 5), ("new", 15)):
-        until = NOON + timedelta(minutes=minutes)
-        await database.run(places.keep_token, "discord", "c", "p", token, until)
-    assert await database.read(places.token, "discord", "c", "p", NOON) == "new"
-    assert await database.read(places.token, "discord", "c", "p", NOON + timedelta(minutes=15)) is None
-    await database.run(places.forget_tokens, NOON + timedelta(minutes=15))
+    for token in ("old", "new"):
+        await database.run(places.keep_token, "discord", "c", "p", token, seconds=60)
+    await database.run(places.forget_tokens)
+    assert await database.read(places.token, "discord", "c", "p") == "new"
+    await database.run(places.keep_token, "discord", "c", "p", "over", seconds=-1)
+    assert await database.read(places.token, "discord", "c", "p") is None
+    await database.run(places.forget_tokens)
     assert await database.read(lambda s: s.scalar(text("SELECT count(*) FROM tokens"))) == 0
 
 

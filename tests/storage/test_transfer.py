@@ -49,7 +49,7 @@ def _more(session: Session, account: int) -> None:
     records.learn(session, "tiny", 17)
     records.set_progress(session, 1, 1, b"\x00\xff")
     places.set_settings(session, "discord", "1", b"{}")
-    places.keep_token(session, "discord", "1", "2", "token", NOON)
+    places.keep_token(session, "discord", "1", "2", "token", seconds=60)
     places.lead(session, "poller", "me", seconds=5)
     accounts.set_settings(session, account, {"locale": "zh", "steps": None})
     session.execute(update(AccountRow).where(AccountRow.id == 1).values(merged_into=account))

@@ -68,7 +68,7 @@ class DiscordPlatform:
         shards_of(config.discord.shards)  # a wrong one is refused at start
         self._config, self._database = config, database
         self._rest = Rest()
-        tokens, writers = Tokens(database, clock), Writers()
+        tokens, writers = Tokens(database), Writers()
         self._delivery = Delivery(chat, config, database, places, self._rest, tokens, writers, clock=clock)
         answers = Answers(chat, database, places, self._rest, tokens, writers, self._delivery)
         self._interactions = Interactions(chat, config, buttons, self._rest, tokens, answers, clock=clock)

@@ -7,10 +7,11 @@ in their own table, erased when they expire, for the next. One `Writer` a job ke
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from math import inf
 
 import msgspec
 
@@ -20,7 +21,8 @@ from storage import jobs, places
 from storage.database import Database, Session
 
 NAME = "discord"
-TOKEN_SECONDS = 14.5 * 60  # they live 15 minutes; the rest is for clocks that differ
+TOKEN_SECONDS = 15 * 60  # as they live; whether one still does is Discord's to say, not a clock's
+FOUND_SECONDS = 60.0  # how long a kept one is believed before it is looked up again
 KEPT_MAX = 20_000
 
 
@@ -81,14 +83,14 @@ class Writers:
 class Tokens:
     """Interaction tokens by where they lead: a message of their own, or the channel they came from."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database, self._clock = database, clock
-        self._kept: OrderedDict[tuple[str, str], tuple[str, datetime]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], tuple[str, float]] = OrderedDict()
 
     def remember(self, person: str, token: str, *where: str) -> None:
         """For this process: the newest replaces the one before."""
         for place in filter(None, where):
-            self._kept[place, person] = (token, self._until())
+            self._kept[place, person] = (token, self._clock() + TOKEN_SECONDS)
             self._kept.move_to_end((place, person))
         while len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
@@ -96,7 +98,7 @@ class Tokens:
     async def keep(self, person: str, token: str, *where: str) -> None:
         """For the next process too."""
         self.remember(person, token, *where)
-        await self._database.run(_keep, person, token, tuple(filter(None, where)), self._until())
+        await self._database.run(_keep, person, token, tuple(filter(None, where)))
 
     def has(self, person: str, where: str) -> str:
         """Like `find`, as far as this process knows."""
@@ -109,19 +111,16 @@ class Tokens:
             return ""
         now = self._clock()
         kept = self._kept.get((where, person))
-        if kept is not None:
-            return kept[0] if kept[1] > now else ""
-        found = await self._database.read(places.token, NAME, where, person, now)
+        if kept is not None and kept[1] > now:
+            return kept[0]
+        found = await self._database.read(places.token, NAME, where, person)
         if found:
-            self._kept[where, person] = (found, now + timedelta(seconds=60))  # looked up again soon
+            self._kept[where, person] = (found, now + FOUND_SECONDS)
         return found or ""
 
     def forget(self, person: str, where: str) -> None:
         """Discord does not take it any more."""
-        self._kept[where, person] = ("", datetime.max.replace(tzinfo=UTC))
-
-    def _until(self) -> datetime:
-        return self._clock() + timedelta(seconds=TOKEN_SECONDS)
+        self._kept[where, person] = ("", inf)
 
 
 async def move(database: Database, job: int, address: Address) -> None:
@@ -129,6 +128,6 @@ async def move(database: Database, job: int, address: Address) -> None:
     await database.run(jobs.set_address, job, msgspec.json.encode(address))
 
 
-def _keep(session: Session, person: str, token: str, where: tuple[str, ...], until: datetime) -> None:
+def _keep(session: Session, person: str, token: str, where: tuple[str, ...]) -> None:
     for place in where:
-        places.keep_token(session, NAME, place, person, token, until)
+        places.keep_token(session, NAME, place, person, token, seconds=TOKEN_SECONDS)

@@ -17,6 +17,7 @@ from tests.fakes.discord.state import (
     APPLICATION,
     BOT,
     EPHEMERAL,
+    GUILD,
     LOADING,
     V2,
     ApiError,
@@ -62,6 +63,7 @@ class FakeDiscord(State):
         self.requests: list[tuple[str, str, Any]] = []
         self.problems: list[tuple[str, str, list[str]]] = []
         self.failures: list[Failure] = []
+        self._before_kick: dict[str, int] = {}
         self._runner: web.AppRunner | None = None
         self.base = ""
 
@@ -124,6 +126,28 @@ class FakeDiscord(State):
         """Ends one interaction's token, or all of them."""
         for interaction in self.interactions.values():
             interaction.expired = interaction.expired or token in {"", interaction.token}
+
+    async def kick(self) -> None:
+        """The bot is thrown out of the server: it may do nothing there any more."""
+        for channel in self.channels.values():
+            if channel.guild == GUILD:
+                self._before_kick[channel.id], channel.bot_may = channel.bot_may, 0
+        await self.gateway.dispatch("GUILD_DELETE", {"id": GUILD})
+
+    async def invite(self) -> None:
+        """It is back, as it was before."""
+        for number, may in self._before_kick.items():
+            self.channels[number].bot_may = may
+        facts = [each.facts() for each in self.channels.values() if each.guild == GUILD]
+        guild = {
+            "id": GUILD,
+            "name": "Painters",
+            "channels": facts,
+            "members": [],
+            "roles": [],
+            "threads": [],
+        }
+        await self.gateway.dispatch("GUILD_CREATE", guild)
 
     # --- the way in
 

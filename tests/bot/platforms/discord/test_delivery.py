@@ -233,3 +233,63 @@ async def test_a_route_that_means_nothing_ends_directly(site: Site) -> None:
     await site.restart()
     await site.chat.finish(100)
     assert gallery(site.ann.sees(site.ann.direct())[0])
+
+
+async def test_a_thread_of_an_age_restricted_channel_is_age_restricted_too(site: Site) -> None:
+    site.config = settings.load(None, site.fake.environ | {"ATELIER_SAFETY_ADULT": "allow"})
+    await site.restart()
+    await site.set(threads=True)
+    for number, grown_up in enumerate((True, False)):
+        channel = site.fake.channel(nsfw=grown_up)
+        await site.ann.command(channel, "imagine", prompt="a red apple")
+        thread = await site.fake.until(lambda channel=channel: _thread_of(site, channel))
+        await site.ann.reads(thread, "in line")
+        message = site.fake.messages[await site.chat.finish(100 + number)]
+        assert ("spoiler" in gallery(message)[0]) is not grown_up
+
+
+def _thread_of(site: Site, channel: Channel) -> Channel | None:
+    return next((each for each in site.fake.channels.values() if each.parent == channel.id), None)
+
+
+async def test_what_was_asked_before_the_bot_was_kicked_arrives_directly(site: Site) -> None:
+    await asked(site)
+    await site.fake.kick()
+    await expire(site)
+    await site.chat.finish(100, created_at=site.clock().isoformat())
+    [message] = site.ann.sees(site.ann.direct())
+    assert gallery(message)
+    assert f"<#{site.channel.id}>" in words(message)
+
+
+async def test_kicked_and_invited_again_it_goes_on_as_before(site: Site) -> None:
+    await site.set(spoilers=True)
+    shown = await asked(site)
+    await site.fake.kick()
+    await expire(site)
+    await site.fake.invite()
+    assert await site.chat.finish(100, created_at=site.clock().isoformat()) == shown["id"]
+    await site.bob.press(shown, "Again")
+    await site.bob.reads(site.channel, "in line")
+    again = site.fake.messages[await site.chat.finish(101)]
+    assert gallery(again)[0]["spoiler"] is True  # what the place decided is kept
+    assert site.task is not None
+    assert not site.task.done()
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+async def test_whether_a_token_lives_is_discords_to_say_not_our_clocks(site: Site, minutes: int) -> None:
+    shown = await asked(site, private=True)
+    site.ahead = timedelta(minutes=minutes)  # the clock was set, or the next process runs elsewhere
+    await site.restart()
+    assert await site.chat.finish(100, created_at=site.clock().isoformat()) == shown["id"]
+    assert gallery(shown)
+
+
+async def test_a_clock_that_is_behind_does_not_keep_a_dead_token_alive(site: Site) -> None:
+    await asked(site, private=True)
+    site.ahead = timedelta(minutes=-20)
+    site.fake.expire()
+    await site.chat.finish(100, created_at=site.clock().isoformat())
+    assert gallery(site.ann.sees(site.ann.direct())[0])
+    assert site.bob.sees(site.channel) == []

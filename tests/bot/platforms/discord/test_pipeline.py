@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -192,3 +193,23 @@ async def test_a_slower_process_draws_no_old_progress_over_a_result(
         assert await other.show(job.account, address_of(job), old)
         await fake.until(lambda: message["edits"] == edits + 2)
         assert gallery(message)
+
+
+@pytest.mark.parametrize("adult", ["refuse", "allow"])
+async def test_adult_words_are_the_operators_to_allow_and_the_channels_to_veil(
+    sqlite_template: Path, tmp_path: Path, fake: FakeDiscord, adult: str
+) -> None:
+    _, ann, _ = crowd(fake)
+    channels = [fake.channel(nsfw=True), fake.channel()]
+    shutil.copy(sqlite_template, tmp_path / "a.db")
+    url = f"sqlite:///{tmp_path / 'a.db'}"
+    async with life(url, tmp_path, fake, ATELIER_SAFETY_ADULT=adult):
+        for channel in channels:
+            await ann.command(channel, "imagine", prompt="a naked statue")
+        if adult == "refuse":  # an age-restricted channel changes nothing
+            for channel in channels:
+                assert (await ann.reads(channel, "Adult content is off"))["flags"] & EPHEMERAL
+            return
+        bare, veiled = [(await finished(fake, ann, channel))[0] for channel in channels]
+        assert "spoiler" not in gallery(bare)[0]
+        assert gallery(veiled)[0]["spoiler"] is True

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from tests.bot.platforms.discord.conftest import Site
 from tests.bot.platforms.discord.scripted import png
@@ -126,3 +129,12 @@ async def test_a_strange_modal_is_refused_in_words(site: Site) -> None:
 async def test_buttons_stay_within_discords_limits(site: Site) -> None:
     message = await made(site)
     assert all(len(each) <= 100 for each in buttons(message).values())
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+async def test_buttons_work_under_a_clock_that_is_minutes_off(site: Site, minutes: int) -> None:
+    message = await made(site)
+    site.ahead = timedelta(minutes=minutes)
+    await site.restart()
+    await site.bob.press(message, "Again")
+    await site.bob.reads(site.channel, "in line")

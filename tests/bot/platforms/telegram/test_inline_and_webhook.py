@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from tests.bot.platforms.telegram.conftest import Lives
@@ -108,3 +111,25 @@ async def test_pushed_updates_are_handled_once_and_only_with_the_secret(
         await life.settled(2)
         assert len(await life.jobs()) == 2
         assert server.called("getUpdates") == []
+
+
+@pytest.mark.parametrize("minutes", [-20, 20])
+async def test_pushed_updates_and_old_buttons_do_not_mind_a_clock_that_is_off(
+    lives: Lives, ann: Person, server: FakeTelegram, minutes: int
+) -> None:
+    async with site() as (_, mounted, url):
+        environ = {
+            "ATELIER_TELEGRAM_WEBHOOK_URL": url.replace("http://127.0.0.1", "https://127.0.0.1"),
+            "ATELIER_TELEGRAM_WEBHOOK_SECRET": SECRET,
+        }
+        mounted.append(await lives.begin(environ=environ))
+        await until(lambda: server.hook is not None, "the webhook is set")
+        assert server.hook is not None
+        server.hook["url"] = url
+        await ann.say("a fox", date=int(time.time()) + minutes * 60)
+        message = await ann.sees_photo("a fox")
+        mounted.append(await lives.restart(environ=environ, ahead=timedelta(minutes=minutes)))
+        server.hook["url"] = url
+        await ann.press(message, "Again")
+        await mounted[-1].settled(2)
+        assert len(await mounted[-1].jobs()) == 2

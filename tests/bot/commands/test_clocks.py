@@ -1,0 +1,36 @@
+"""What is signed under one clock is read under another that is minutes off: codes, links, buttons."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from bot.chat import Action
+from bot.operations import Operations, claim_code
+from storage import records
+from tests.bot.commands.stage import Stage, button
+from tests.bot.jobs.world import now
+
+
+@pytest.mark.parametrize("minutes", [-9, 9])
+async def test_a_claim_code_a_link_and_a_button_are_good_under_a_clock_that_is_off(
+    play: Stage, minutes: int
+) -> None:
+    off = timedelta(minutes=minutes)
+    elsewhere = play.but(clock=lambda: now() + off)
+    assert not (await elsewhere.say("claim", claim_code(play.signer, now()))).refused
+    there = Operations(play.world.real, play.config, play.signer, clock=lambda: now() + off)
+    link = play.context.operations.admin_link("http://x")
+    assert await there.redeem(parse_qs(urlsplit(link).query)["token"][0])
+    card = await play.made("imagine", "an apple")
+    assert not (await elsewhere.press(button(card, Action.AGAIN))).refused
+
+
+async def test_a_code_of_a_console_whose_clock_is_ahead_is_still_good_only_once(play: Stage) -> None:
+    code = claim_code(play.signer, now() + timedelta(minutes=9))
+    assert not (await play.say("claim", code)).refused
+    later = play.but(clock=lambda: now() + timedelta(minutes=65))
+    await play.world.real.run(records.forget_nonces, now() + timedelta(minutes=65))
+    assert (await later.say("claim", code, by="bob")).refused
