@@ -205,6 +205,10 @@ class Chat(Protocol):
         """The person's jobs, newest first, deleted ones left out."""
         ...
 
+    async def card(self, job: int) -> Card | None:
+        """A job's card as its own place shows it; None once it is deleted. For drawing that message again only."""
+        ...
+
     async def media(self, artifact: int) -> Media | None:
         """An artifact's bytes (the link that named it was already verified); None once it is deleted."""
         ...

@@ -53,6 +53,12 @@ class Service(Chat):
         found = await self._context.database.read(jobs.of_account, account, before=before, limit=limit)
         return await self._context.board.draw_all(found, person.locale)
 
+    async def card(self, job: int) -> Card | None:
+        found = await self._context.database.read(jobs.get, job)
+        if found is None or found.deleted_at is not None:
+            return None
+        return await self._context.board.card(found)
+
     async def media(self, artifact: int) -> Media | None:
         """A text carries its label as a last line, since the words outlive the page."""
         found = await self._context.database.read(artifacts.get, artifact)

@@ -13,8 +13,9 @@ from bot.places import Places, PlaceSettings
 from bot.platforms.discord import drawing, ways
 from bot.platforms.discord.delivery import Delivery, parcel_of
 from bot.platforms.discord.drawing import Drawn
-from bot.platforms.discord.outlets import Bot, Hook, patiently
-from bot.platforms.discord.rest import Refused, Rest, Upload
+from bot.platforms.discord.outlets import Bot, Hook
+from bot.platforms.discord.rest import Refused, Rest, Upload, patiently
+from bot.platforms.discord.resting import Naps
 from bot.platforms.discord.ways import NAME, Tokens, Way, Writer, Writers
 from bot.replies import say
 from storage.database import Database, DatabaseUnavailable
@@ -44,10 +45,10 @@ class Turn:
 class Answers:
     def __init__(
         self, chat: Chat, database: Database, places: Places, rest: Rest, tokens: Tokens, writers: Writers,
-        delivery: Delivery,
+        delivery: Delivery, naps: Naps,
     ) -> None:  # fmt: skip
         self._chat, self._database, self._places, self._rest = chat, database, places, rest
-        self._tokens, self._writers, self._delivery = tokens, writers, delivery
+        self._tokens, self._writers, self._delivery, self._naps = tokens, writers, delivery, naps
 
     async def settings(self, place: str) -> PlaceSettings:
         """The place's settings; without a database, none."""
@@ -208,3 +209,4 @@ class Answers:
             except Refused:
                 if turn.way.bot and turn.way.message:
                     await patiently(lambda: self._rest.delete(turn.way.channel, turn.way.message))
+        await self._naps.cut_short(job)

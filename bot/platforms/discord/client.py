@@ -29,6 +29,7 @@ from bot.platforms.discord.interactions import Interactions
 from bot.platforms.discord.messages import Messages
 from bot.platforms.discord.outlets import MESSAGE
 from bot.platforms.discord.rest import Refused, Rest
+from bot.platforms.discord.resting import Naps
 from bot.platforms.discord.ways import Tokens, Writers
 from bot.replies import say
 from storage import places as places_storage
@@ -69,9 +70,14 @@ class DiscordPlatform:
         self._config, self._database = config, database
         self._rest = Rest()
         tokens, writers = Tokens(database), Writers()
-        self._delivery = Delivery(chat, config, database, places, self._rest, tokens, writers, clock=clock)
-        answers = Answers(chat, database, places, self._rest, tokens, writers, self._delivery)
-        self._interactions = Interactions(chat, config, buttons, self._rest, tokens, answers, clock=clock)
+        naps = Naps(self._rest, writers)
+        self._delivery = Delivery(
+            chat, config, database, places, self._rest, tokens, writers, naps, clock=clock
+        )
+        answers = Answers(chat, database, places, self._rest, tokens, writers, self._delivery, naps)
+        self._interactions = Interactions(
+            chat, config, buttons, self._rest, tokens, answers, naps, clock=clock
+        )
         self._messages = Messages(
             chat, self._rest, answers, self._interactions.read, self._interactions.languages
         )

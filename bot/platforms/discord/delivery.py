@@ -22,6 +22,7 @@ from bot.places import Places
 from bot.platforms.discord import drawing, pictures, wire
 from bot.platforms.discord.drawing import Drawn, Extras
 from bot.platforms.discord.rest import UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, Refused, Rest
+from bot.platforms.discord.resting import Naps
 from bot.platforms.discord.ways import NAME, Tokens, Way, Writer, Writers, way_of
 from bot.replies import say
 from storage import jobs
@@ -61,12 +62,12 @@ Send = Callable[[Parcel], Awaitable[str]]
 class Delivery:
     def __init__(
         self, chat: Chat, config: Config, database: Database, places: Places, rest: Rest, tokens: Tokens,
-        writers: Writers, *, clock: Callable[[], datetime],
+        writers: Writers, naps: Naps, *, clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._chat, self._config = chat, config
         self._database, self._places = database, places
         self._rest, self._tokens, self._writers = rest, tokens, writers
-        self._clock = clock
+        self._naps, self._clock = naps, clock
         self._drawing: set[asyncio.Task[None]] = set()
 
     # --- progress
@@ -110,6 +111,16 @@ class Delivery:
     async def deliver(self, address: Address, card: Card) -> str:
         """Raises Undeliverable or TryLater."""
         writer = self._writers.of(card.job)
+        pressed = (writer.way or way_of(address)).pressed
+        try:
+            message = await self._deliver(address, card, writer)
+        except Undeliverable:
+            await self._naps.end(pressed, card.job)
+            raise
+        await self._naps.end(pressed, card.job)
+        return message
+
+    async def _deliver(self, address: Address, card: Card, writer: Writer) -> str:
         async with writer.lock:
             writer.closed = True
             parcel = parcel_of(address, card, writer.way or way_of(address))

@@ -7,7 +7,7 @@ A message is of version 2 from its first moment, since it cannot become one of v
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -136,6 +136,31 @@ def rows(buttons: Sequence[Button]) -> list[Component]:
         {"type": ACTION_ROW, "components": drawn[start : start + ROW_MAX]}
         for start in range(0, len(drawn), ROW_MAX)
     ]
+
+
+def rested(shown: Sequence[Component], asleep: Collection[str] | None = None) -> list[Component]:
+    """A message's components as they can be sent again; the buttons `asleep`, and no others, can't be pressed.
+
+    Discord gives files as the addresses that they have for now, and takes them by their names.
+    """
+    return [_rested(each, asleep) for each in shown]
+
+
+def _rested(shown: Component, asleep: Collection[str] | None) -> Component:
+    sent = dict(shown)
+    if sent.get("type") == BUTTON and asleep is not None:
+        sent["disabled"] = sent.get("custom_id") in asleep
+    elif sent.get("type") == FILE:
+        sent["file"] = _by_name(sent["file"])
+    elif sent.get("type") == GALLERY:
+        sent["items"] = [item | {"media": _by_name(item["media"])} for item in sent["items"]]
+    elif inner := sent.get("components"):
+        sent["components"] = rested(inner, asleep)
+    return sent
+
+
+def _by_name(media: Component) -> Component:
+    return {"url": f"attachment://{media['url'].partition('?')[0].rpartition('/')[2]}"}
 
 
 def quoted(prompt: str) -> str:

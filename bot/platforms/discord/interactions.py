@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
+import msgspec
 import structlog
 
 from bot.buttons import Buttons, Press
@@ -23,6 +24,7 @@ from bot.platforms.discord.answers import Answers, Turn
 from bot.platforms.discord.declarations import COMMANDS
 from bot.platforms.discord.outlets import Hook
 from bot.platforms.discord.rest import Rest
+from bot.platforms.discord.resting import Naps
 from bot.platforms.discord.translate import Draft, Drafts
 from bot.platforms.discord.ways import Tokens, on_way
 from bot.platforms.discord.wire import Interaction, User
@@ -42,10 +44,11 @@ log = structlog.stdlib.get_logger(__name__)
 class Interactions:
     def __init__(
         self, chat: Chat, config: Config, buttons: Buttons, rest: Rest, tokens: Tokens, answers: Answers,
-        *, clock: Callable[[], datetime],
+        naps: Naps, *, clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._chat, self._config, self._buttons = chat, config, buttons
-        self._rest, self._tokens, self._answers, self._clock = rest, tokens, answers, clock
+        self._rest, self._tokens, self._answers = rest, tokens, answers
+        self._naps, self._clock = naps, clock
         self._drafts = Drafts()
         self._presses: OrderedDict[tuple[str, str], float] = OrderedDict()
         self.languages: OrderedDict[str, Locale] = OrderedDict()  # what people's clients speak
@@ -195,7 +198,11 @@ class Interactions:
             await event.tell("refused-once-more")
             return
         await event.outlet.defer(private=event.on_private_message)
-        await self._run(event, "press", "", button=button)
+        if action is not Action.ASK:  # examples are for everyone, any time
+            event.outlet.way = event.way_of_pressed()
+        reply = await self._run(event, "press", "", button=button)
+        if event.outlet.way.pressed and reply.cards:
+            await self._naps.begin(event.outlet.way.pressed, reply.cards[0].job, button)
 
     async def _edit(self, event: Event, button: str) -> None:
         """A modal cannot follow an acknowledgement, so this one answer must be quick."""
@@ -231,14 +238,16 @@ class Interactions:
     async def _run(
         self, event: Event, command: str, words: str, *, button: str = "",
         attachments: tuple[Attachment, ...] = (), origin: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> Reply:  # fmt: skip
         outlet = event.outlet
         if outlet.began is not None:
             self._tokens.remember(
                 event.person.id, event.interaction.token, outlet.message, outlet.way.channel
             )
         invocation = event.invocation(command, words, button=button, attachments=attachments, origin=origin)
-        await self._answer(event, await self._chat.run(invocation))
+        reply = await self._chat.run(invocation)
+        await self._answer(event, reply)
+        return reply
 
     async def _answer(self, event: Event, reply: Reply) -> None:
         await self._answers.give(event.turn(), reply)
@@ -290,6 +299,13 @@ class Event:
     def way_to_message(self) -> translate.Way:
         message = self.interaction.message
         return translate.with_message(self.outlet.way, message.id if message else "")
+
+    def way_of_pressed(self) -> translate.Way:
+        """With the message whose button rests, if the bot itself may draw that."""
+        message, way = self.interaction.message, self.outlet.way
+        if message is None or self.on_private_message or not way.bot:
+            return way
+        return msgspec.structs.replace(way, pressed=f"{way.channel}/{message.id}")
 
     def turn(self) -> Turn:
         channel = self.interaction.channel

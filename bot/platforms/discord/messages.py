@@ -15,8 +15,8 @@ import structlog
 from bot.chat import Chat, Invocation, Locale, TryLater
 from bot.platforms.discord import drawing, translate
 from bot.platforms.discord.answers import Answers, Turn
-from bot.platforms.discord.outlets import Bot, patiently
-from bot.platforms.discord.rest import Refused, Rest
+from bot.platforms.discord.outlets import Bot
+from bot.platforms.discord.rest import Refused, Rest, patiently
 from bot.platforms.discord.translate import Read
 from bot.platforms.discord.ways import Way, on_way
 from bot.platforms.discord.wire import THREADED, THREADS, Channel, Message, User

@@ -5,10 +5,8 @@ The first answer takes the place of what was sent as an acknowledgement; the oth
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 import msgspec
 import structlog
@@ -22,9 +20,6 @@ from bot.platforms.discord.ways import Way
 from bot.platforms.discord.wire import EPHEMERAL, Interaction
 
 MESSAGE, DEFERRED, DEFERRED_UPDATE, CHOICES, MODAL = 4, 5, 6, 8, 9  # kinds of first answers
-TRIES, WAIT_SECONDS_MAX = 3, 10.0
-
-T = TypeVar("T")
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -189,15 +184,3 @@ class Bot:
 async def direct_way(rest: Rest, person: str) -> Way:
     """To the person alone. Raises Refused and TryLater."""
     return Way(channel=await rest.direct_chat(person), bot=True, direct=True)
-
-
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Tries again what Discord asks to wait for, as long as that is short. Raises Refused and TryLater."""
-    for _ in range(TRIES - 1):
-        try:
-            return await call()
-        except TryLater as later:
-            if later.seconds > WAIT_SECONDS_MAX:
-                raise
-            await asyncio.sleep(later.seconds)
-    return await call()

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import discord
@@ -33,10 +33,13 @@ BOT_ALL, HOOK_ALL = Rate(45, 45), Rate(400, 400)  # 50 a second for a bot; inter
 BOT_CHANNEL, HOOK_EACH = Rate(2, 10), Rate(2, 5)  # five new ones and five edits in 5 s; five in 2 s
 ACKNOWLEDGE_SECONDS_MAX = 2.8  # an interaction that nobody answered is lost after 3 s
 AWAY_SECONDS = 5.0
+TRIES, WAIT_SECONDS_MAX = 3, 10.0
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION = 10003, 10008, 10015, 10062
 TOO_LARGE, ACKNOWLEDGED = 40005, 40060
 NO_ACCESS, NO_DM, NO_PERMISSION = 50001, 50007, 50013
 FORBIDDEN = frozenset({NO_ACCESS, NO_PERMISSION})
+
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -139,6 +142,11 @@ class Rest:
         async with self._in_turn(self.bot, channel, counted=counted):
             return str((await self._call(self._message("PATCH", channel, message), body, files))["id"])
 
+    async def components(self, channel: str, message: str) -> list[Body]:
+        """What a message shows now."""
+        found = await self._call(self._message("GET", channel, message))
+        return list(found.get("components") or [])
+
     async def delete(self, channel: str, message: str) -> None:
         await self._call(self._message("DELETE", channel, message))
 
@@ -222,6 +230,18 @@ class Rest:
     def _message(self, method: str, channel: str, message: str) -> Route:
         path = "/channels/{channel_id}/messages/{message_id}"
         return self._route(method, path, channel_id=channel, message_id=message)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Tries again what Discord asks to wait for, as long as that is short. Raises Refused and TryLater."""
+    for _ in range(TRIES - 1):
+        try:
+            return await call()
+        except TryLater as later:
+            if later.seconds > WAIT_SECONDS_MAX:
+                raise
+            await asyncio.sleep(later.seconds)
+    return await call()
 
 
 async def fetch(url: str, *, bytes_max: int) -> bytes:

@@ -39,6 +39,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nsfw: bool = False  # an age-restricted channel
     parent: str = ""  # of a thread
     direct: bool = False  # a chat of the person and the bot alone
+    pressed: str = ""  # channel/message of the button that started it and rests until it is over
 
     def route(self) -> dict[str, str]:
         fields: dict[str, object] = msgspec.to_builtins(self)

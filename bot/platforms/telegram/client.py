@@ -30,6 +30,7 @@ from bot.platforms.telegram.inline import Inline
 from bot.platforms.telegram.intake import Intake
 from bot.platforms.telegram.poller import ALLOWED, Poller, TolerantBot, read
 from bot.platforms.telegram.request import AiohttpRequest
+from bot.platforms.telegram.resting import Naps
 from bot.platforms.telegram.results import Results
 from bot.platforms.telegram.sheets import Sheets
 from bot.platforms.telegram.steps import Steps
@@ -82,6 +83,7 @@ class TelegramPlatform:
         self._wire = Wire(self._bot, places, clock=time.monotonic)
         self._sheets = Sheets(database)
         self._results = Results(chat, self._wire, self._sheets, places, self._marks, clock=clock)
+        self._naps = Naps(chat, self._wire, self._sheets, self._marks)
         self._steps = Steps(self._wire, self._sheets, self._marks)
         self._inline: Inline | None = None
         self._intake: Intake | None = None
@@ -103,6 +105,7 @@ class TelegramPlatform:
         finally:
             if self._intake is not None:
                 await self._intake.stop()
+            await self._naps.stop()
             await self._shutdown()
 
     async def show(self, account: int, address: Address, card: Card) -> bool:
@@ -119,7 +122,9 @@ class TelegramPlatform:
         sheet = self._sheets.of(card.job)
         async with sheet.lock:
             sheet.closed = True
-            return await self._results.deliver(address, card, sheet)
+            message = await self._results.deliver(address, card, sheet)
+        self._naps.end(address, card)
+        return message
 
     async def webhook(self, request: web.Request) -> web.Response:
         """One pushed update: 200 once it is handled, 503 to have it again. Nothing is read without the secret."""
@@ -182,7 +187,7 @@ class TelegramPlatform:
     def _take_in(self, me: Me, inline: Inline) -> Intake:
         answers = Answers(me, self._chat, self._wire, self._sheets, self._results, self._marks)
         return Intake(
-            me, self._chat, self._wire, self._places, self._buttons, answers, inline, self._marks,
+            me, self._chat, self._wire, self._places, self._buttons, answers, inline, self._marks, self._naps,
             clock=self._clock,
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
@@ -16,6 +17,7 @@ ROW = 4
 BAR = 10
 STREAM_UNITS_MAX = 3500
 PROMPT_CHARS = 200
+ASLEEP = "⏳ "
 EXAMPLE_CHARS = 60
 FOOTER_UNITS_MAX = 280
 
@@ -71,6 +73,21 @@ def keyboard(card: Card, marks: Marks) -> InlineKeyboardMarkup | None:
     return InlineKeyboardMarkup(rows) if rows else None
 
 
+def rested(keyboard: InlineKeyboardMarkup, asleep: Collection[str]) -> InlineKeyboardMarkup:
+    """The same keyboard with a sign on the keys that rest, and on no others."""
+    return InlineKeyboardMarkup(
+        [
+            [_rested(key, asleep=key.callback_data in asleep) for key in row]
+            for row in keyboard.inline_keyboard
+        ]
+    )
+
+
+def _rested(key: InlineKeyboardButton, *, asleep: bool) -> InlineKeyboardButton:
+    label = key.text.removeprefix(ASLEEP)
+    return InlineKeyboardButton(f"{ASLEEP}{label}" if asleep else label, callback_data=key.callback_data)
+
+
 def examples(buttons: tuple[Button, ...]) -> InlineKeyboardMarkup | None:
     """One a row: they are whole prompts."""
     return InlineKeyboardMarkup([[_key(each)] for each in buttons]) if buttons else None
@@ -79,6 +96,11 @@ def examples(buttons: tuple[Button, ...]) -> InlineKeyboardMarkup | None:
 def makes(action: Action) -> bool:
     """Whether this button starts a job."""
     return action in (Action.AGAIN, Action.VARY, Action.UPSCALE, Action.ASK)
+
+
+def rests(action: Action) -> bool:
+    """Whether this button rests until its job is over; examples are for everyone, any time."""
+    return makes(action) and action is not Action.ASK
 
 
 def _key(button: Button) -> InlineKeyboardButton:

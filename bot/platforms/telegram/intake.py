@@ -24,6 +24,7 @@ from bot.platforms.telegram.answers import Answers
 from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.inline import Inline
 from bot.platforms.telegram.presses import Presses
+from bot.platforms.telegram.resting import Naps
 from bot.platforms.telegram.translate import Me, Words
 from bot.platforms.telegram.wire import Refused, Wire
 from bot.replies import say
@@ -42,14 +43,14 @@ log = structlog.stdlib.get_logger(__name__)
 class Intake:
     def __init__(
         self, me: Me, chat: Chat, wire: Wire, places: Places, buttons: Buttons, answers: Answers,
-        inline: Inline, marks: Marks, *, clock: Callable[[], datetime],
+        inline: Inline, marks: Marks, naps: Naps, *, clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._me, self._chat, self._wire, self._places = me, chat, wire, places
         self._buttons, self._answers, self._inline, self._clock = buttons, answers, inline, clock
         self._albums = Albums()
         self._tasks: set[asyncio.Task[None]] = set()
         self.presses = Presses(
-            chat, wire, answers, buttons, marks, locale_of=self._locale_of, moderates=self._moderates
+            chat, wire, answers, buttons, marks, naps, locale_of=self._locale_of, moderates=self._moderates
         )
 
     async def handle(self, update: Update) -> None:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
-from telegram import CallbackQuery
+import msgspec
+from telegram import CallbackQuery, Message
 from telegram.error import TelegramError
 
 from bot.buttons import Buttons
-from bot.chat import Action, Chat, Invocation, Locale, Person, Reply
+from bot.chat import Action, Address, Chat, Invocation, Locale, Person, Reply
 from bot.platforms.telegram import drawing, markup, translate
 from bot.platforms.telegram.answers import Answers
 from bot.platforms.telegram.drawing import Marks
+from bot.platforms.telegram.resting import RESTS, Naps
 from bot.platforms.telegram.wire import Wire
 from bot.replies import say
 
@@ -28,11 +31,11 @@ Moderates = Callable[[int, Person], Awaitable[bool]]
 
 class Presses:
     def __init__(
-        self, chat: Chat, wire: Wire, answers: Answers, buttons: Buttons, marks: Marks,
+        self, chat: Chat, wire: Wire, answers: Answers, buttons: Buttons, marks: Marks, naps: Naps,
         *, locale_of: LocaleOf, moderates: Moderates, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._chat, self._wire, self._answers = chat, wire, answers
-        self._buttons, self._marks, self._clock = buttons, marks, clock
+        self._buttons, self._marks, self._naps, self._clock = buttons, marks, naps, clock
         self._locale_of, self._moderates = locale_of, moderates
         self._pressed: dict[tuple[str, str], float] = {}
 
@@ -50,7 +53,7 @@ class Presses:
         )
         if (artifact := self._marks.read_picture(data)) is not None:
             return await self._picture(query, invocation, artifact)
-        if self._repeated(person, data):
+        if self._repeated(query, person, data):
             return await self._say(query, say(locale, "refused-once-more"), alert=True)
         return await self._press(query, invocation)
 
@@ -58,8 +61,13 @@ class Presses:
         press = self._buttons.read(invocation.button, now=0)
         if press is not None and press.action is Action.DELETE and invocation.address.kind == "group":
             may = await self._moderates(int(invocation.address.place), invocation.person)
-            invocation = _moderated(invocation, may=may)
+            invocation = replace(invocation, may_moderate=may)
+        rests = press is not None and drawing.rests(press.action)
+        if rests:
+            invocation = replace(invocation, address=_resting(invocation.address))
         reply = await self._chat.run(invocation)
+        if rests and reply.cards:
+            self._naps.begin(query, reply.cards[0].job)
         words = markup.plain(markup.rendered(reply.text))
         if reply.refused or (reply.text and markup.units(words) <= markup.ALERT_UNITS_MAX):
             await self._say(query, words, alert=reply.gone is None)
@@ -83,13 +91,15 @@ class Presses:
         except TelegramError:
             return
 
-    def _repeated(self, person: Person, data: str) -> bool:
-        """Only for what would be made, and paid, twice."""
+    def _repeated(self, query: CallbackQuery, person: Person, data: str) -> bool:
+        """Only for what would be made, and paid, twice: pressed a moment ago, or resting still."""
         press = self._buttons.read(data, now=0)
         if press is None or not drawing.makes(press.action):
             return False
         now, key = self._clock(), (person.id, data)
-        if now - self._pressed.pop(key, -AGAIN_SECONDS) < AGAIN_SECONDS:
+        before = self._pressed.pop(key, None)
+        asleep = isinstance(query.message, Message) and self._naps.is_asleep(query.message, data)
+        if before is not None and (asleep or now - before < AGAIN_SECONDS):
             return True
         if len(self._pressed) >= PRESSED_MAX:
             self._pressed.clear()
@@ -97,11 +107,9 @@ class Presses:
         return False
 
 
-def _moderated(invocation: Invocation, *, may: bool) -> Invocation:
-    return Invocation(
-        event=invocation.event, command=invocation.command, person=invocation.person,
-        address=invocation.address, button=invocation.button, may_moderate=may,
-    )  # fmt: skip
+def _resting(address: Address) -> Address:
+    """Says to whoever delivers the job that a keyboard waits for it."""
+    return msgspec.structs.replace(address, route=address.route | {RESTS: "1"})
 
 
 def _without_words(reply: Reply) -> Reply:

@@ -157,7 +157,7 @@ class Person:
             "app_permissions": str(channel.bot_may), "entitlements": [], "authorizing_integration_owners": owners,
             "attachment_size_limit": self.fake.bytes_max, **who,
         }  # fmt: skip
-        return event | ({"message": message} if message else {})
+        return event | ({"message": self.fake.seen(message)} if message else {})
 
 
 def person(fake: FakeDiscord, name: str, **fields: Any) -> Person:

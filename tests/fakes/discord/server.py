@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -84,7 +85,7 @@ class FakeDiscord(State):
             web.delete(f"{hook}/messages/{{message}}", self._hook_delete),
             web.get(f"{api}/channels/{{channel}}", self._channel),
             web.post(f"{api}/channels/{{channel}}/messages", self._send),
-            web.patch(message, self._edit), web.delete(message, self._delete),
+            web.get(message, self._get), web.patch(message, self._edit), web.delete(message, self._delete),
             web.post(f"{message}/threads", self._thread),
             web.post(f"{api}/users/@me/channels", self._direct),
             web.get("/gw/", self.gateway.handle), web.get("/cdn/{path:.*}", self._file),
@@ -349,6 +350,9 @@ class FakeDiscord(State):
             raise ApiError(404, 10008, "Unknown Message")
         return message
 
+    async def _get(self, request: web.Request) -> web.Response:
+        return reply(self.seen(self._own(request)))
+
     async def _edit(self, request: web.Request) -> web.Response:
         return reply(_shown(self._change(self._own(request), request)))
 
@@ -369,6 +373,16 @@ class FakeDiscord(State):
         return reply(self.direct_chat(request[BODY]["recipient_id"]).facts())
 
     # --- messages
+
+    def seen(self, message: dict[str, Any]) -> dict[str, Any]:
+        """A message as Discord gives it out: its files have addresses that last for a while."""
+        shown = copy.deepcopy(_shown(message))
+        urls = {f"attachment://{each['filename']}": each["url"] for each in shown["attachments"]}
+        for each in walk(shown["components"]):
+            for media in [each.get("file"), *(item["media"] for item in each.get("items", []))]:
+                if media:
+                    media |= {"url": urls[media["url"]], "proxy_url": urls[media["url"]], "width": 32}
+        return shown
 
     def _store(self, channel: Channel, body: dict[str, Any], request: web.Request) -> dict[str, Any]:
         message: dict[str, Any] = {

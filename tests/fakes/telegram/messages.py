@@ -120,6 +120,9 @@ class Messages:
             new["has_media_spoiler"] = True
         return self._edit(fields, new)
 
+    async def on_edit_message_reply_markup(self, fields: Json, files: Files) -> Json | bool:
+        return self._edit(fields, {})
+
     async def on_delete_message(self, fields: Json, files: Files) -> bool:
         chat = self._open(int(fields["chat_id"]))
         if chat.messages.pop(int(fields["message_id"]), None) is None:
@@ -159,7 +162,7 @@ class Messages:
         if before == content | {"reply_markup": fields.get("reply_markup")}:
             raise ApiError(400, "Bad Request: message is not modified: specified new message content and reply markup"
                            " are exactly the same as a current content and reply markup of the message")  # fmt: skip
-        for gone in ("text", "entities", "reply_markup"):
+        for gone in ("text", "entities", "reply_markup") if content else ("reply_markup",):
             message.pop(gone, None)
         message.update(content, edit_date=int(time.time()))
         if fields.get("reply_markup"):

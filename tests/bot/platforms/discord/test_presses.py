@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from bot.chat import Action, Reply
 from tests.bot.platforms.discord.conftest import Site
 from tests.bot.platforms.discord.scripted import png
-from tests.fakes.discord.state import EPHEMERAL, buttons, gallery, words
+from tests.fakes.discord.state import EPHEMERAL, LOADING, buttons, gallery, walk, words
 
 
 async def made(site: Site, **options: Any) -> dict[str, Any]:
@@ -138,3 +139,62 @@ async def test_buttons_work_under_a_clock_that_is_minutes_off(site: Site, minute
     await site.restart()
     await site.bob.press(message, "Again")
     await site.bob.reads(site.channel, "in line")
+
+
+def asleep(message: dict[str, Any]) -> set[str]:
+    return {each["label"] for each in walk(message["components"]) if each.get("disabled")}
+
+
+async def test_a_button_rests_while_its_job_is_on_its_way_and_wakes_after(site: Site) -> None:
+    message = await made(site)
+    shown = gallery(message)
+    await site.bob.press(message, "Again")
+    await site.fake.until(lambda: asleep(message) == {"Again"})
+    await site.ann.press(message, "Vary")
+    await site.fake.until(lambda: asleep(message) == {"Again", "Vary"})
+    assert gallery(message) == shown
+    await site.chat.finish(101)
+    assert asleep(message) == {"Vary"}
+    await site.chat.finish(102)
+    assert asleep(message) == set()
+    assert gallery(message) == shown
+
+
+async def test_buttons_wake_after_a_restart_and_when_the_new_job_is_deleted(site: Site) -> None:
+    message = await made(site)
+    await site.bob.press(message, "Upscale")
+    await site.fake.until(lambda: asleep(message) == {"Upscale"})
+    await site.restart()
+    await site.chat.finish(101)
+    assert asleep(message) == set()
+    pressed = await site.bob.press(message, "Again")
+    await site.fake.until(lambda: asleep(message) == {"Again"})
+    delete = site.chat.button(Action.DELETE, 102).id
+    await site.fake.until(lambda: not site.fake.messages[pressed.original]["flags"] & LOADING)
+    await site.bob.press(site.fake.messages[pressed.original], button=delete)
+    await site.fake.until(lambda: asleep(message) == set())
+
+
+async def test_nothing_rests_after_a_refusal_nor_where_only_one_person_sees_it(site: Site) -> None:
+    message = await made(site)
+    site.chat.next_reply = Reply(text="No credits.", refused=True)
+    await site.bob.press(message, "Again")
+    await site.bob.reads(site.channel, "No credits")
+    await site.ann.command(site.channel, "imagine", prompt="a cat", private=True)
+    await site.ann.reads(site.channel, "in line")
+    secret = site.fake.messages[await site.chat.finish(101)]
+    await site.ann.press(secret, "Again")
+    await site.ann.reads(site.channel, "in line")
+    await site.chat.finish(102)
+    assert asleep(message) == asleep(secret) == set()
+    assert site.fake.calls("GET", "/messages/") == []
+
+
+async def test_a_text_with_a_file_rests_and_wakes_too(site: Site) -> None:
+    await site.ann.command(site.channel, "write", prompt="a story")
+    await site.ann.reads(site.channel, "in line")
+    message = site.fake.messages[await site.chat.finish(100, text="word " * 2000)]
+    await site.ann.press(message, "Again")
+    await site.fake.until(lambda: asleep(message) == {"Again"})
+    await site.chat.finish(101, text="short")
+    assert asleep(message) == set()

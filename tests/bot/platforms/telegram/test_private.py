@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import io
 import time
 from datetime import timedelta
@@ -10,8 +11,10 @@ from datetime import timedelta
 from PIL import Image
 
 from generators.requests import ImageToImage, TextToImage, WriteText
+from tests.bot.platforms.telegram.conftest import Lives
 from tests.bot.platforms.telegram.life import Life, png
 from tests.fakes.telegram import FakeTelegram, Person, keys, until, words
+from tests.fakes.telegram.person import data_of
 
 
 async def test_start_says_what_this_is_and_its_examples_work(life: Life, ann: Person) -> None:
@@ -93,14 +96,35 @@ async def test_again_and_vary_answer_the_old_result(life: Life, ann: Person) -> 
     assert ann.last["reply_to_message"]["message_id"] == result["message_id"]
 
 
+async def test_a_button_rests_while_its_job_is_on_its_way_and_wakes_after_also_after_a_restart(
+    lives: Lives, ann: Person
+) -> None:
+    life = await lives.begin()
+    await ann.say("fruit -n 2")
+    result = await ann.sees_photo("fruit")
+    before = keys(result)
+    life.engine.gate.clear()
+    await ann.press(result, "Vary")
+    await until(lambda: keys(result) == [f"⏳ {each}" if each == "Vary" else each for each in before])
+    assert "photo" in result
+    asked = await ann.press(result, "⏳ Vary")
+    assert "once more" in asked["text"]
+    await ann.press(result, "Again")
+    await until(lambda: [each[0] for each in keys(result)].count("⏳") == 2)
+    (await lives.restart()).engine.gate.set()
+    await until(lambda: keys(result) == before)
+    await lives.now.settled(3) if lives.now else None
+
+
 async def test_pressing_twice_asks_whether_it_was_meant(life: Life, ann: Person) -> None:
     await ann.say("a whale")
     result = await ann.sees_photo("a whale")
+    first = copy.deepcopy(result)
     await ann.press(result, "Again")
-    second = await ann.press(result, "Again")
+    second = await ann.press_data(result, data_of(first, "Again"))
     assert "once more" in second["text"]
     assert second["show_alert"] == "true"
-    third = await ann.press(result, "Again")
+    third = await ann.press_data(result, data_of(first, "Again"))
     assert "line" in third["text"]
     await life.settled(3)
     assert len(await life.jobs()) == 3
