@@ -107,6 +107,7 @@ class Plan(Section, frozen=True):
     weight: Positive = 1
     credits_day: Count = 0
     credits_month: Count = 0
+    rollover_days: Count = 0  # how much longer than its month a monthly allowance lasts
     relaxed_day: Count = 0  # device-seconds a day of relaxed work after the credits are spent
     member_day: Count = 0
     per_minute: Positive = 10

@@ -1,7 +1,8 @@
-"""Accounts and the identities that reach them."""
+"""Accounts and the identities that reach them: people, and groups that have a wallet of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,9 +10,10 @@ import msgspec
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from storage import jobs
+from storage import flows, jobs, ledger
 from storage.prepared import Prepared
-from storage.tables import AccountRow, ArtifactRow, IdentityRow, JobRow, UploadRow
+from storage.signals import notify
+from storage.tables import AccountRow, ArtifactRow, DeliveryRow, IdentityRow, JobRow, UploadRow
 from storage.types import insert_for
 
 
@@ -21,6 +23,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     plan_until: datetime | None
     settings: dict[str, Any]
     banned_reason: str | None
+    debt: int  # credits owed
     created_at: datetime
 
 
@@ -32,10 +35,20 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS = (
     AccountRow.id, AccountRow.plan, AccountRow.plan_until, AccountRow.settings, AccountRow.banned_reason,
-    AccountRow.created_at, AccountRow.merged_into,
+    AccountRow.debt, AccountRow.created_at, AccountRow.merged_into,
 )  # fmt: skip
 _account = select(*_COLUMNS).where(AccountRow.id == bindparam("of_account"))
 _GET, _LOCK = Prepared(_account), Prepared(_account.with_for_update(key_share=True))
+_FIND = Prepared(
+    select(IdentityRow.account_id).where(
+        IdentityRow.platform == bindparam("of_platform"), IdentityRow.external_id == bindparam("of_id")
+    )
+)
+
+
+def place(platform: str, external_id: str) -> Identity:
+    """A server or group as the owner of a wallet."""
+    return Identity(platform=platform, external_id=f"place:{external_id}")
 
 
 def resolve(session: Session, identity: Identity, now: datetime) -> int:
@@ -45,11 +58,7 @@ def resolve(session: Session, identity: Identity, now: datetime) -> int:
 
 
 def find(session: Session, identity: Identity) -> int | None:
-    return session.scalar(
-        select(IdentityRow.account_id).where(
-            IdentityRow.platform == identity.platform, IdentityRow.external_id == identity.external_id
-        )
-    )
+    return _FIND(session, of_platform=identity.platform, of_id=identity.external_id).scalar()
 
 
 def role(session: Session, identity: Identity) -> str:
@@ -95,6 +104,47 @@ def lock(session: Session, account: int) -> Account | None:
     return _fetch(session, account, lock=True)
 
 
+def lock_all(session: Session, ids: Iterable[int]) -> dict[int, Account | None]:
+    """Locks several, always in the order of their ids; each under the id that it was asked by."""
+    return {account: lock(session, account) for account in sorted(set(ids))}
+
+
+def merge(session: Session, source: int, target: int, now: datetime) -> Account:
+    """Makes one account of two: all that is the source's becomes the target's. Raises LookupError.
+
+    The source stays as a tombstone that `get` and `lock` follow. The target's settings win, either's ban stays,
+    the target's plan stays unless it is the free one. Merging again changes nothing.
+    """
+    locked = lock_all(session, (source, target))
+    old, new = locked[source], locked[target]
+    if old is None or new is None:
+        raise LookupError(source if old is None else target)
+    if old.id != new.id:
+        paid_for = jobs.lock_paid_by(session, old.id)
+        ledger.absorb(session, old.id, new.id, now, held_by=paid_for)
+        _move(session, old, new)
+        flows.merge(session, old.id, new.id)  # everybody waits for a flow: last
+        notify(session, "accounts", old.id)
+    merged = lock(session, new.id)
+    assert merged is not None
+    return merged
+
+
+def all_ids(session: Session, account: int) -> list[int]:
+    """The account and those that were merged into it: whom the keys of its grants may name."""
+    merged = session.scalars(select(AccountRow.id).where(AccountRow.merged_into == account))
+    return [account, *merged]
+
+
+def move_place(session: Session, platform: str, old: str, new: str, now: datetime) -> None:
+    """A group has another id now; its wallet follows it."""
+    wallet = find(session, place(platform, old))
+    if wallet is None:
+        return
+    there = resolve(session, place(platform, new), now)
+    merge(session, wallet, there, now)
+
+
 def identities(session: Session, account: int) -> list[Identity]:
     rows = session.execute(
         select(IdentityRow.platform, IdentityRow.external_id, IdentityRow.name)
@@ -125,8 +175,27 @@ def _fetch(session: Session, account: int, *, lock: bool) -> Account | None:
         return _fetch(session, row.merged_into, lock=lock)
     return Account(
         id=row.id, plan=row.plan, plan_until=row.plan_until, settings=row.settings,
-        banned_reason=row.banned_reason, created_at=row.created_at,
+        banned_reason=row.banned_reason, debt=row.debt, created_at=row.created_at,
     )  # fmt: skip
+
+
+def _move(session: Session, old: Account, new: Account) -> None:
+    jobs.move(session, old.id, new.id)
+    for row in (IdentityRow, UploadRow, DeliveryRow):
+        session.execute(update(row).where(row.account_id == old.id).values(account_id=new.id))
+    plan = old if new.plan == "free" else new
+    session.execute(
+        update(AccountRow)
+        .where(AccountRow.id == new.id)
+        .values(
+            settings=old.settings | new.settings, plan=plan.plan, plan_until=plan.plan_until,
+            banned_reason=new.banned_reason if new.banned_reason is not None else old.banned_reason,
+            created_at=min(old.created_at, new.created_at),
+        )
+    )  # fmt: skip
+    tombstone = update(AccountRow).where((AccountRow.id == old.id) | (AccountRow.merged_into == old.id))
+    session.execute(tombstone.values(merged_into=new.id))
+    session.execute(update(AccountRow).where(AccountRow.id == old.id).values(settings={}))
 
 
 def _create(session: Session, identity: Identity, now: datetime) -> int:

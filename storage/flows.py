@@ -76,6 +76,26 @@ def move(
     )
 
 
+def merge(session: Session, source: int, target: int) -> None:
+    """An account's flows become another's: what waits and runs adds up, and so does what was not settled."""
+    theirs = {
+        flow.tier: flow for flow in session.scalars(select(FlowRow).where(FlowRow.account_id == target))
+    }
+    for flow in session.scalars(select(FlowRow).where(FlowRow.account_id == source)).all():
+        session.delete(flow)
+        if (into := theirs.get(flow.tier)) is None:
+            into = FlowRow(
+                account_id=target, tier=flow.tier, start_us=0, debt_us=0, waiting=0, running=0, cap=flow.cap
+            )
+            session.add(into)
+        into.waiting += flow.waiting
+        into.running += flow.running
+        into.debt_us += flow.debt_us
+        into.start_us, into.cap = max(into.start_us, flow.start_us), max(into.cap, flow.cap)
+        into.eligible = into.waiting > 0 and into.running < into.cap
+    session.flush()
+
+
 def pick(session: Session) -> Pick | None:
     """The flow whose turn it is; the tiers are locked until the transaction ends."""
     row = _PICK(session).one_or_none()

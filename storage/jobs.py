@@ -31,6 +31,7 @@ WORDLESS: dict[str, Any] = {"words": "", "request": b""}
 class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     account: int
+    payer: int | None = None  # whose wallet pays, if not the account itself
     tier: str
     kind: str
     model: str
@@ -49,6 +50,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     account: int
+    payer: int | None
     tier: str
     kind: str
     model: str
@@ -72,12 +74,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     deleted_at: datetime | None
 
+    @property
+    def paid_by(self) -> int:
+        """The account whose lots it holds."""
+        return self.account if self.payer is None else self.payer
+
 
 _COLUMNS = (
-    JobRow.id, JobRow.account_id, JobRow.tier, JobRow.kind, JobRow.model, JobRow.words, JobRow.request, JobRow.address,
-    JobRow.private, JobRow.origin, JobRow.state, JobRow.attempt, JobRow.failures, JobRow.cancel_requested,
-    JobRow.cost_us, JobRow.used_us, JobRow.price, JobRow.paid, JobRow.budget, JobRow.error, JobRow.created_at,
-    JobRow.started_at, JobRow.finished_at, JobRow.deleted_at,
+    JobRow.id, JobRow.account_id, JobRow.payer_id, JobRow.tier, JobRow.kind, JobRow.model, JobRow.words,
+    JobRow.request, JobRow.address, JobRow.private, JobRow.origin, JobRow.state, JobRow.attempt, JobRow.failures,
+    JobRow.cancel_requested, JobRow.cost_us, JobRow.used_us, JobRow.price, JobRow.paid, JobRow.budget, JobRow.error,
+    JobRow.created_at, JobRow.started_at, JobRow.finished_at, JobRow.deleted_at,
 )  # fmt: skip
 _FIELDS = Job.__struct_fields__
 
@@ -88,13 +95,12 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     known: int | None  # the job that this key made before
     waiting: int
     running: int
-    recent: int  # submitted in the last minute
 
 
-def load(session: Session, account: int, key: str, now: datetime) -> Load:
+def load(session: Session, account: int, key: str) -> Load:
     """One statement: the account's own counts, and whether this key already made a job."""
-    row = _LOAD(session, of_key=key, of_account=account, since=now - timedelta(minutes=1)).one()
-    return Load(known=row[0], waiting=int(row[1]), running=int(row[2]), recent=int(row[3]))
+    row = _LOAD(session, of_key=key, of_account=account).one()
+    return Load(known=row[0], waiting=int(row[1]), running=int(row[2]))
 
 
 def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
@@ -107,7 +113,7 @@ def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
 def insert_job(session: Session, job: NewJob, now: datetime) -> Job:
     """Inserts the job; `enqueue` it before the transaction ends. A known key is an IntegrityError."""
     row = _ADD(
-        session, key=job.key, account_id=job.account, tier=job.tier, kind=job.kind, model=job.model,
+        session, key=job.key, account_id=job.account, payer_id=job.payer, tier=job.tier, kind=job.kind, model=job.model,
         words=job.words, request=job.request, address=job.address, private=job.private, origin=job.origin,
         cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget, run_at=now, created_at=now,
         state="available", attempt=0, failures=0, cancel_requested=False, paid=0,
@@ -244,6 +250,24 @@ def delete(session: Session, job: int, now: datetime) -> None:
     """Nobody sees it again, and its words are gone once it is over."""
     session.execute(update(JobRow).where(JobRow.id == job).values(deleted_at=now))
     session.execute(update(JobRow).where(JobRow.id == job, JobRow.state.in_(TERMINAL)).values(**WORDLESS))
+
+
+def lock_paid_by(session: Session, account: int) -> list[int]:
+    """Locks all live jobs that are the account's or that it pays for; returns those that it pays for."""
+    concerned = or_(JobRow.account_id == account, JobRow.payer_id == account)
+    rows = session.execute(
+        select(JobRow.id, func.coalesce(JobRow.payer_id, JobRow.account_id))
+        .where(concerned, JobRow.state.in_(LIVE))
+        .order_by(JobRow.id)
+        .with_for_update(key_share=True)
+    )
+    return [job for job, payer in rows if payer == account]
+
+
+def move(session: Session, source: int, target: int) -> None:
+    """All jobs of an account become another's, and so does what it pays for."""
+    session.execute(update(JobRow).where(JobRow.account_id == source).values(account_id=target))
+    session.execute(update(JobRow).where(JobRow.payer_id == source).values(payer_id=target))
 
 
 def set_address(session: Session, job: int, address: bytes) -> None:
@@ -388,15 +412,13 @@ _LOAD = Prepared(
         .where(FlowRow.account_id == _of_account).scalar_subquery(),
         select(func.coalesce(func.sum(FlowRow.running), 0))
         .where(FlowRow.account_id == _of_account).scalar_subquery(),
-        select(func.count())
-        .where(JobRow.account_id == _of_account, JobRow.created_at > bindparam("since")).scalar_subquery(),
     )
 )  # fmt: skip
 _ADD = Prepared(
     insert(JobRow).returning(*_COLUMNS),
-    sets=("key", "account_id", "tier", "kind", "model", "words", "request", "address", "private", "origin", "cost_us",
-          "used_us", "price", "budget", "run_at", "created_at", "state", "attempt", "failures", "cancel_requested",
-          "paid"),
+    sets=("key", "account_id", "payer_id", "tier", "kind", "model", "words", "request", "address", "private",
+          "origin", "cost_us", "used_us", "price", "budget", "run_at", "created_at", "state", "attempt", "failures",
+          "cancel_requested", "paid"),
 )  # fmt: skip
 _LOCK = Prepared(select(*_COLUMNS).where(JobRow.id == bindparam("of_job")).with_for_update(key_share=True))
 _first = (

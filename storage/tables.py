@@ -38,6 +38,7 @@ class AccountRow(Row):
     """Whoever has a balance. Locking this row locks the account's lots, holds and flows."""
 
     __tablename__ = "accounts"
+    __table_args__ = (CheckConstraint("debt >= 0", name="debt"),)
 
     id: Mapped[Id]
     plan: Mapped[Word] = mapped_column(default="free")
@@ -45,6 +46,7 @@ class AccountRow(Row):
     settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     banned_reason: Mapped[str | None]
     merged_into: Mapped[AccountId | None]  # a tombstone: use that account
+    debt: Mapped[Amount] = mapped_column(server_default="0")  # credits owed; the next grant repays them
     created_at: Mapped[Time]
 
 
@@ -113,7 +115,12 @@ class JobRow(Row):
             sqlite_where=text("state IN ('available', 'running', 'retryable')"),
             postgresql_where=text("state IN ('available', 'running', 'retryable')"),
         ),
-        Index("ix_jobs_recent", "account_id", "created_at"),
+        Index(
+            "ix_jobs_payer",
+            "payer_id",
+            sqlite_where=text("payer_id IS NOT NULL"),
+            postgresql_where=text("payer_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[Id]
@@ -121,6 +128,7 @@ class JobRow(Row):
         unique=True
     )  # (platform, event, ordinal): a redelivery makes no second job
     account_id: Mapped[AccountId]
+    payer_id: Mapped[AccountId | None]  # the group whose wallet pays; NULL: the account itself
     tier: Mapped[Word]
     kind: Mapped[Word]
     model: Mapped[Key]
@@ -159,7 +167,7 @@ class ProgressRow(Row):
 
 
 class LotRow(Row):
-    """Credits of one origin with one expiry. granted = remaining + held + captured + lapsed."""
+    """Credits of one origin with one expiry. granted = remaining + held + captured + lapsed + taken."""
 
     __tablename__ = "lots"
     __table_args__ = (
@@ -185,8 +193,22 @@ class LotRow(Row):
     granted: Mapped[Amount]
     remaining: Mapped[Amount]
     lapsed: Mapped[Amount]
+    taken: Mapped[Amount] = mapped_column(server_default="0")  # back by the house, or for a debt
     expires_at: Mapped[Time | None]
     created_at: Mapped[Time]
+
+
+class ReversalRow(Row):
+    """What of one lot's grant was taken back for one refund or dispute."""
+
+    __tablename__ = "reversals"
+
+    key: Mapped[Key] = mapped_column(primary_key=True)
+    lot_id: Mapped[int] = mapped_column(BigInt, ForeignKey("lots.id"), primary_key=True, index=True)
+    taken: Mapped[Amount]  # out of what was available
+    owed: Mapped[Amount]  # became a debt
+    at: Mapped[Time]
+    restored_at: Mapped[Time | None]  # the dispute was won: given back
 
 
 class HoldRow(Row):
@@ -207,7 +229,7 @@ class HoldRow(Row):
 class EntryRow(Row):
     """One movement of credits from one book to another: double entry by construction. Append-only.
 
-    Books `available` and `held` are the account's, `promotion`, `revenue` and `breakage` the house's.
+    Books `available`, `held` and `debt` are the account's, the others the house's: see `storage.ledger.books`.
     """
 
     __tablename__ = "entries"
@@ -226,6 +248,15 @@ class EntryRow(Row):
     lot_id: Mapped[int | None] = mapped_column(BigInt)
     reason: Mapped[Key] = mapped_column(default="")
     at: Mapped[Time]
+
+
+class RateRow(Row):
+    """Someone's pace in something: the theoretical arrival time of the generic cell rate algorithm."""
+
+    __tablename__ = "rates"
+
+    key: Mapped[Key] = mapped_column(primary_key=True)
+    due_us: Mapped[Amount]  # microseconds since 1970
 
 
 class BudgetRow(Row):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import msgspec
 
 from bot.config import ModelEntry, Plan
@@ -15,6 +17,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan
     model: ModelEntry
     load: Load
+    wait_seconds: float  # until the plan's pace allows another
 
 
 def refuse(facts: Facts) -> Refusal | None:
@@ -23,8 +26,8 @@ def refuse(facts: Facts) -> Refusal | None:
         return Refusal("refused-banned", reason=facts.banned_reason or "-")
     if facts.model.plans and facts.plan_name not in facts.model.plans:
         return Refusal("refused-model-plan", model=facts.model.title or facts.model.name)
-    if facts.load.recent >= facts.plan.per_minute:
-        return Refusal("refused-rate", per_minute=facts.plan.per_minute)
+    if facts.wait_seconds:
+        return Refusal("refused-rate", per_minute=facts.plan.per_minute, seconds=ceil(facts.wait_seconds))
     if facts.load.waiting >= facts.plan.waiting:
         return Refusal("refused-waiting", waiting=facts.load.waiting)
     return None
@@ -32,4 +35,4 @@ def refuse(facts: Facts) -> Refusal | None:
 
 def is_free(kinds: set[str]) -> bool:
     """Whether a job paid from lots of these kinds is free use, which the day's budget bounds."""
-    return kinds <= {"daily", "reward"}
+    return kinds <= {"daily", "reward", "promo", "referral"}

@@ -43,5 +43,6 @@ def _daily(account: int, plan: Plan, abuse: Abuse, created_at: datetime, now: da
 def _monthly(account: int, plan: Plan, now: datetime) -> Grant | None:
     if not plan.credits_month:
         return None
+    until = next_month(now) + timedelta(days=plan.rollover_days)
     key = f"monthly:{account}:{now:%Y-%m}"
-    return Grant(key=key, kind="monthly", amount=plan.credits_month, expires_at=next_month(now))
+    return Grant(key=key, kind="monthly", amount=plan.credits_month, expires_at=until)

@@ -39,7 +39,7 @@ def complete(
     artifacts.add(session, job.id, made, now, expires_at=now + timedelta(seconds=kept))
     if job.deleted_at is not None:  # while it ran
         artifacts.delete(session, job.id, now)
-    paid = ledger.settle(session, job.account, job.id, job.price, now)
+    paid = ledger.settle(session, job.paid_by, job.id, job.price, now)
     _close(session, job, now, used_us)
     jobs.complete(session, job, now, used_us=used_us, paid=paid)
     return True
@@ -111,13 +111,13 @@ def cancel(session: Session, account: int, job_id: int, now: datetime) -> Job:
 
 
 def _cancel(session: Session, job: Job, now: datetime, *, share: float, used_us: int) -> None:
-    paid = ledger.settle(session, job.account, job.id, pricing.share(job.price, share), now)
+    paid = ledger.settle(session, job.paid_by, job.id, pricing.share(job.price, share), now)
     _close(session, job, now, used_us)
     jobs.cancel(session, job, now, used_us=used_us, paid=paid)
 
 
 def _discard(session: Session, job: Job, now: datetime, *, code: str, used_us: int) -> None:
-    ledger.settle(session, job.account, job.id, 0, now, our_fault=True)
+    ledger.settle(session, job.paid_by, job.id, 0, now, our_fault=True)
     _close(session, job, now, used_us)
     jobs.discard(session, job, now, error=code, used_us=used_us)
 

@@ -14,7 +14,7 @@ import structlog
 from bot.config import Config
 from bot.jobs import ending
 from bot.jobs.submit import RELAXED
-from storage import artifacts, jobs, ledger, places, records
+from storage import artifacts, jobs, ledger, places, rates, records
 from storage.blobs import Blobs, BlobsUnavailable
 from storage.database import Database, DatabaseUnavailable, Session
 from storage.ledger import Drift
@@ -57,10 +57,11 @@ class Rescuer:
         await self._collect(now)
 
     async def check(self) -> None:
-        """The books, and blobs that no row answers for."""
+        """The books; paces that say nothing any more; blobs that no row answers for."""
         self.drift = await self._database.read(ledger.check)
         if self.drift:
             log.error("ledger.drift", drift=[repr(each) for each in self.drift[:20]])
+        await self._database.run(rates.forget, self._clock())
         await self._collect_orphans(self._clock())
 
     async def _collect(self, now: datetime) -> None:

@@ -16,7 +16,7 @@ from bot.jobs import admission, allowances, limits, pricing
 from bot.jobs.refusals import Refusal
 from generators import requests
 from generators.requests import Request
-from storage import accounts, artifacts, jobs, ledger, records
+from storage import accounts, artifacts, jobs, ledger, rates, records
 from storage.accounts import Account
 from storage.database import Session
 from storage.jobs import Job, NewJob
@@ -52,7 +52,7 @@ def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitt
     account = accounts.lock(session, ask.account)
     if account is None:
         raise Refusal("refused-account")
-    load = jobs.load(session, account.id, ask.key, now)
+    load = jobs.load(session, account.id, ask.key)
     if load.known is not None:
         return _known(session, account, load.known, now)
     model = config.models.get(ask.request.model)
@@ -60,13 +60,20 @@ def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitt
         raise Refusal("refused-model-gone", model=ask.request.model)
     name, plan = plan_of(config, account, now)
     facts = admission.Facts(
-        banned_reason=account.banned_reason, plan_name=name, plan=plan, model=model, load=load
-    )
+        banned_reason=account.banned_reason, plan_name=name, plan=plan, model=model, load=load,
+        wait_seconds=_pace(session, account, plan, now),
+    )  # fmt: skip
     if refusal := admission.refuse(facts):
         raise refusal
     fitting = msgspec.structs.replace(ask, request=limits.fitted(ask.request, model, plan))
     queued = _queue(session, config, fitting, account, model, (name, plan), unit_us, now)
     return msgspec.structs.replace(queued, fitted=fitting != ask)
+
+
+def _pace(session: Session, account: Account, plan: Plan, now: datetime) -> float:
+    """Counts one request; the seconds to wait if it was one too many. A refusal takes back all of this."""
+    key, per = f"submit:{account.id}", plan.per_minute
+    return rates.allow(session, key, now, per=per, period_seconds=60, burst=per)
 
 
 def plan_of(config: Config, account: Account, now: datetime) -> tuple[str, Plan]:

@@ -29,6 +29,8 @@ balance-plan = Plan **{ $plan }**: { $running } at once, { $waiting } in line, u
 lot-daily = Daily allowance
 lot-monthly = Monthly allowance
 lot-reward = Reward
+lot-promo = Promo code
+lot-referral = Referral
 lot-gift = Gift
 lot-pack = Pack
 

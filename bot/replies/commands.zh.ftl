@@ -23,6 +23,8 @@ balance-plan = 套餐 **{ $plan }**：同时运行 { $running } 个，排队 { $
 lot-daily = 每日额度
 lot-monthly = 每月额度
 lot-reward = 奖励
+lot-promo = 优惠码
+lot-referral = 推荐奖励
 lot-gift = 赠送
 lot-pack = 积分包
 

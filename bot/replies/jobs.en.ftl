@@ -48,7 +48,10 @@ refused-banned = You can't make anything here for now. Reason: { $reason }. Writ
 refused-event = This event belongs to somebody else, so nothing was done.
 refused-model-gone = There is no model named “{ $model }” here any more. See `help` for those there are.
 refused-model-plan = { $model } is not part of your plan. Pick another with --model, or ask for a bigger plan.
-refused-rate = That was { $per_minute } in a minute, which is your limit. Wait a few seconds and send it again.
+refused-rate = Your limit is { $per_minute } in a minute. It is your turn again in { $seconds ->
+    [one] one second
+   *[other] { $seconds } seconds
+}: send it again then.
 refused-waiting = You have { $waiting ->
     [one] one job
    *[other] { $waiting } jobs

@@ -32,7 +32,7 @@ from generators import requests
 from storage.artifacts import NewArtifact
 from storage.database import sqlite_engine
 from storage.flows import BETWEEN
-from storage.ledger import BURN_ORDER
+from storage.ledger import RANKS
 from storage.tables import (
     AccountRow,
     ArtifactRow,
@@ -176,7 +176,7 @@ def _live_lots(session: Session, account: AccountRow, now: datetime) -> list[Lot
         .where(LotRow.account_id == account.id, LotRow.remaining > 0, alive)
         .with_for_update(key_share=True)
     )
-    return sorted(lots, key=lambda lot: (BURN_ORDER.index(lot.kind), str(lot.expires_at or "z"), lot.id))
+    return sorted(lots, key=lambda lot: (RANKS[lot.kind], str(lot.expires_at or "z"), lot.id))
 
 
 def _flow(session: Session, account: int, tier: str) -> FlowRow | None:

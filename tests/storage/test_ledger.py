@@ -100,20 +100,20 @@ async def test_what_cannot_be_afforded_is_refused_and_nothing_is_held(database: 
     await database.run(work)
 
 
-async def test_burn_order_is_daily_reward_monthly_pack_and_the_earliest_expiry_first(
-    database: Database,
-) -> None:
+async def test_what_lapses_soonest_and_cost_least_is_spent_first(database: Database) -> None:
     def work(session: Session) -> list[tuple[str, int]]:
         ann = account(session)
         give(session, ann, 1, "pack", days=365)
-        give(session, ann, 2, "monthly", days=30)
-        give(session, ann, 3, "reward", days=9)
-        give(session, ann, 4, "reward", days=3)
-        give(session, ann, 5, "daily", days=1)
+        give(session, ann, 2, "gift", days=2)
+        give(session, ann, 3, "monthly", days=30)
+        give(session, ann, 4, "reward", days=9)
+        give(session, ann, 5, "promo", days=3)
+        give(session, ann, 6, "referral")
+        give(session, ann, 7, "daily", days=1)
         return [(lot.kind, lot.remaining) for lot in ledger.lots(session, ann, NOON)]
 
-    order = [("daily", 5), ("reward", 4), ("reward", 3), ("monthly", 2), ("pack", 1)]
-    assert await database.run(work) == order
+    order = ["daily 7", "promo 5", "reward 4", "referral 6", "monthly 3", "gift 2", "pack 1"]
+    assert [f"{kind} {left}" for kind, left in await database.run(work)] == order
 
 
 async def test_what_lapses_goes_to_breakage_even_when_it_comes_back_late(database: Database) -> None:

@@ -41,6 +41,7 @@ def _more(session: Session, account: int) -> None:
         session, account, [Grant(key="gift", kind="gift", amount=7)], NOON + timedelta(microseconds=1)
     )
     ledger.take(session, account, 2, now(), key="take", reason="because")
+    ledger.reverse(session, account, ["gift"], now(), key="refund", amount=3, reason="because")
     artifacts.add_upload(session, account, "uploads/one", expires_at=NOON + timedelta(days=99999))
     artifacts.add_upload(session, account, "uploads/gone", expires_at=NOON + timedelta(days=99999))
     records.audit(session, NOON, actor="cli:me", action="ban", account=account, reason="", a=[1, {"b": None}])
