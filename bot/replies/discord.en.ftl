@@ -106,3 +106,4 @@ discord-permission-send = Send Messages
 discord-permission-files = Attach Files
 discord-permission-threads = Send Messages in Threads
 discord-thread-name = Picture or text
+discord-lost = I was restarted while I did this. See whether it was done, and if not, ask again.

@@ -106,3 +106,4 @@ discord-permission-send = 发送消息
 discord-permission-files = 添加附件
 discord-permission-threads = 在子区中发送消息
 discord-thread-name = 图片或文字
+discord-lost = 我在处理时重启了。请看看是否已完成，若没有，请再试一次。

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
@@ -17,6 +18,7 @@ import discord
 import msgspec
 import structlog
 
+from bot import settings
 from bot.buttons import Buttons
 from bot.chat import Address, Card, Chat, TryLater, locale_of
 from bot.config import Config
@@ -26,6 +28,7 @@ from bot.platforms.discord.answers import Answers
 from bot.platforms.discord.delivery import Delivery
 from bot.platforms.discord.gateway import Event, Gateway, shards_of
 from bot.platforms.discord.interactions import Interactions
+from bot.platforms.discord.journal import Journal
 from bot.platforms.discord.messages import Messages
 from bot.platforms.discord.outlets import MESSAGE
 from bot.platforms.discord.rest import Refused, Rest
@@ -81,6 +84,9 @@ class DiscordPlatform:
         self._messages = Messages(
             chat, self._rest, answers, self._interactions.read, self._interactions.languages
         )
+        part = re.sub(r"[^0-9]+", "-", config.discord.shards) or "all"
+        self._journal = Journal(settings.home(config) / "discord" / f"{part}.journal")
+        self._left = self._journal.left()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening = False
         self.ready = asyncio.Event()
@@ -114,6 +120,7 @@ class DiscordPlatform:
         events = {"INTERACTION_CREATE": self._on_interaction, "MESSAGE_CREATE": self._on_message}
         gateway = Gateway(self._config.discord, events, self.ready)
         publishing = asyncio.create_task(self._publish(gateway))
+        resuming = asyncio.create_task(self._resume())
         try:
             async with gateway:
                 await gateway.login(self._config.secrets.discord_token)
@@ -131,6 +138,7 @@ class DiscordPlatform:
             self._rest.gateway = None
             self.ready.clear()
             publishing.cancel()
+            resuming.cancel()
         return SHORT_SECONDS_MAX
 
     async def _connected(self, gateway: Gateway) -> None:
@@ -158,6 +166,13 @@ class DiscordPlatform:
                 log.warning("discord.commands_not_registered", error=str(error))
                 await asyncio.sleep(PUBLISH_SECONDS)
 
+    async def _resume(self) -> None:
+        """Goes on with what the process before this one heard and did not answer."""
+        await self.ready.wait()
+        left, self._left = self._left, []
+        for event in left:
+            self._on_interaction(event, again=True)
+
     async def _finish(self) -> None:
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=FINISH_SECONDS)
@@ -166,13 +181,16 @@ class DiscordPlatform:
 
     # --- events
 
-    def _on_interaction(self, event: Event) -> None:
+    def _on_interaction(self, event: Event, *, again: bool = False) -> None:
         try:
             interaction = msgspec.convert(event, wire.Interaction)
         except msgspec.ValidationError:
             self._begin(self._apologize(event))
             raise
-        self._begin(self._guarded(event, lambda: self._interactions.handle(interaction)))
+        if interaction.type == wire.AUTOCOMPLETE:
+            self._begin(self._guarded(event, lambda: self._interactions.handle(interaction)))
+        else:
+            self._begin(self._kept(event, interaction, again=again))
 
     def _on_message(self, event: Event) -> None:
         gateway = self._rest.gateway
@@ -180,6 +198,10 @@ class DiscordPlatform:
         if me and translate.is_for_us(event, me):
             message = msgspec.convert(event, wire.Message)
             self._begin(self._guarded(event, lambda: self._messages.handle(message, me)))
+
+    async def _kept(self, event: Event, interaction: wire.Interaction, *, again: bool) -> None:
+        with self._journal.keeping(interaction.id, event):
+            await self._guarded(event, lambda: self._interactions.handle(interaction, again=again))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         if not self._listening:

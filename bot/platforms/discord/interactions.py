@@ -53,12 +53,13 @@ class Interactions:
         self._presses: OrderedDict[tuple[str, str], float] = OrderedDict()
         self.languages: OrderedDict[str, Locale] = OrderedDict()  # what people's clients speak
 
-    async def handle(self, interaction: Interaction) -> None:
+    async def handle(self, interaction: Interaction, *, again: bool = False) -> None:
+        """`again`: another process heard it and died; nobody knows how far it came."""
         person = interaction.person
         if person is None:
             return
         settings = await self._settings(interaction)
-        event = Event(interaction, person, settings, self._rest)
+        event = Event(interaction, person, settings, self._rest, again=again)
         self._learn(person.id, translate.locale_for(interaction.locale, PlaceSettings()))
         match interaction.type:
             case wire.COMMAND if interaction.data.type == wire.ON_MESSAGE:
@@ -245,9 +246,17 @@ class Interactions:
                 event.person.id, event.interaction.token, outlet.message, outlet.way.channel
             )
         invocation = event.invocation(command, words, button=button, attachments=attachments, origin=origin)
-        reply = await self._chat.run(invocation)
+        if outlet.again and not self._makes(command, button):  # it may have been done, and not twice the same
+            reply = Reply(text=say(event.locale, "discord-lost"), refused=True)
+        else:
+            reply = await self._chat.run(invocation)
         await self._answer(event, reply)
         return reply
+
+    def _makes(self, command: str, button: str) -> bool:
+        """Whether it leads to a job, of which one event makes only one."""
+        press = self.read(button) if button else None
+        return command in MAKING or (press is not None and press.action in MAKING_ACTIONS)
 
     async def _answer(self, event: Event, reply: Reply) -> None:
         await self._answers.give(event.turn(), reply)
@@ -275,7 +284,9 @@ class Interactions:
 class Event:
     """One interaction with what was found out about it."""
 
-    def __init__(self, interaction: Interaction, person: User, settings: PlaceSettings, rest: Rest) -> None:
+    def __init__(
+        self, interaction: Interaction, person: User, settings: PlaceSettings, rest: Rest, *, again: bool
+    ) -> None:
         self.interaction, self.person, self.settings = interaction, person, settings
         self.locale: Locale = translate.locale_for(interaction.locale, settings)
         self.outlet = Hook(
@@ -284,6 +295,7 @@ class Event:
             way=translate.way_from(interaction),
             locale=self.locale,
             alone=interaction.in_direct_chat,
+            again=again,
         )
 
     async def tell(self, message: str, **values: str) -> None:

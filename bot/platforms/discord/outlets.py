@@ -45,7 +45,10 @@ class Outlet(Protocol):
 
 @dataclass
 class Hook:
-    """An interaction. `began` says how it was acknowledged; None: it was not, and the token is good for nothing."""
+    """An interaction. `began` says how it was acknowledged; None: it was not, and the token is good for nothing.
+
+    `again`: a process before this one may have acknowledged it; if it did not, nobody waits for it any more.
+    """
 
     rest: Rest
     interaction: Interaction
@@ -53,6 +56,7 @@ class Hook:
     locale: Locale
     private: bool = False
     alone: bool = False
+    again: bool = False
     began: Literal["message", "update"] | None = None
     message: str = ""
 
@@ -99,13 +103,15 @@ class Hook:
         await self.rest.delete_hook(application, token)
 
     async def _begin(self, body: dict[str, Any], kind: Literal["message", "update"]) -> None:
-        """Acknowledges. One that came too late is answered as the bot, later."""
+        """Acknowledges. One that came too late is answered as the bot, later. Raises Refused if it is `again`."""
         try:
             self.message = await self.rest.acknowledge(self.interaction.id, self.interaction.token, body)
             self.began = kind
         except Refused as refused:
             if refused.code == ACKNOWLEDGED:
                 self.began = kind
+            elif self.again:
+                raise
             log.info("discord.acknowledge_refused", code=refused.code)
         except TryLater:
             log.warning("discord.acknowledge_failed")

@@ -25,8 +25,8 @@ PENDING_SECONDS = 0.25
 LOST_SECONDS = 2.0
 CONFLICT_SECONDS = 5.0
 TOKEN_SECONDS = 60.0
-LEASE_SECONDS = 30
-LOOK_SECONDS = 5.0
+LEASE_SECONDS = 9  # prolonged every third of it; what a crashed poller leaves deaf, with the next one's look
+LOOK_SECONDS = 1.0
 STOP_SECONDS = 2.0
 ALLOWED = ("message", "callback_query", "inline_query", "chosen_inline_result", "my_chat_member")
 """Edited messages are left out: they make no new jobs."""

@@ -38,6 +38,7 @@ class Site:
     channel: Channel
     ann: Person
     bob: Person
+    environ: dict[str, str]
     ahead: timedelta = field(default_factory=timedelta)
     task: asyncio.Task[None] | None = None
 
@@ -85,8 +86,9 @@ async def site(fake: FakeDiscord, sqlite_template: Path, tmp_path: Path) -> Asyn
     shutil.copy(sqlite_template, tmp_path / "a.db")
     database = connect(f"sqlite:///{tmp_path / 'a.db'}")
     buttons = Buttons(Signer(KEY), lifetime_seconds=30 * 86400)
+    environ = fake.environ | {"ATELIER_HOME": str(tmp_path)}
     made = Site(
-        fake=fake, database=database, config=settings.load(None, fake.environ), chat=ScriptedChat(buttons),
+        fake=fake, database=database, config=settings.load(None, environ), environ=environ, chat=ScriptedChat(buttons),
         channel=fake.channel(), ann=person(fake, "ann"), bob=person(fake, "bob", may=MANAGER),
     )  # fmt: skip
     await made.start()

@@ -171,7 +171,7 @@ async def test_pictures_are_veiled_where_the_place_asks_for_it(site: Site) -> No
 async def test_where_adult_pictures_are_allowed_only_age_restricted_channels_show_them_bare(
     site: Site,
 ) -> None:
-    site.config = settings.load(None, site.fake.environ | {"ATELIER_SAFETY_ADULT": "allow"})
+    site.config = settings.load(None, site.environ | {"ATELIER_SAFETY_ADULT": "allow"})
     await site.restart()
     shown = await asked(site)
     await site.chat.finish(100)
@@ -236,7 +236,7 @@ async def test_a_route_that_means_nothing_ends_directly(site: Site) -> None:
 
 
 async def test_a_thread_of_an_age_restricted_channel_is_age_restricted_too(site: Site) -> None:
-    site.config = settings.load(None, site.fake.environ | {"ATELIER_SAFETY_ADULT": "allow"})
+    site.config = settings.load(None, site.environ | {"ATELIER_SAFETY_ADULT": "allow"})
     await site.restart()
     await site.set(threads=True)
     for number, grown_up in enumerate((True, False)):

@@ -69,7 +69,7 @@ async def test_a_broken_connection_and_an_invalid_session_are_begun_anew(
 
 async def test_a_wrong_token_is_no_reason_to_end_the_other_platforms(site: Site) -> None:
     await site.stop()
-    site.config = settings.load(None, site.fake.environ | {"ATELIER_DISCORD_TOKEN": "wrong"})
+    site.config = settings.load(None, site.environ | {"ATELIER_DISCORD_TOKEN": "wrong"})
     task = asyncio.create_task(_start(site))
     await site.fake.until(
         lambda: [1 for verb, path, _ in site.fake.requests[-3:] if path.endswith("/users/@me")]
@@ -90,7 +90,7 @@ async def test_each_process_connects_its_own_shards(site: Site, monkeypatch: pyt
 
     monkeypatch.setattr(Gateway, "before_identify_hook", at_once)
     await site.stop()
-    site.config = settings.load(None, site.fake.environ | {"ATELIER_DISCORD_SHARDS": "2-3/8"})
+    site.config = settings.load(None, site.environ | {"ATELIER_DISCORD_SHARDS": "2-3/8"})
     await site.start()
     await site.fake.until(lambda: len(site.fake.gateway.identifies) == 3)
     assert [each["shard"] for each in site.fake.gateway.identifies[1:]] == [[2, 8], [3, 8]]

@@ -39,7 +39,7 @@ def platform_of(made: Stage) -> DiscordPlatform:
 @asynccontextmanager
 async def life(url: str, folder: Path, fake: FakeDiscord, **environ: str) -> AsyncIterator[Stage]:
     """One life of the bot, with Discord as its chat."""
-    async with stage(url, folder, **fake.environ, **environ) as made:
+    async with stage(url, folder, ATELIER_HOME=str(folder), **fake.environ, **environ) as made:
         database, board = made.world.database, made.world.board
         await database.run(jobs.all_lost)
         await database.run(deliveries.release_all, "discord")

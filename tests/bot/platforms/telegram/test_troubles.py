@@ -258,6 +258,35 @@ async def test_one_poller_among_several_processes(
         await second.end()
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_after_a_crash_another_process_hears_within_ten_seconds(
+    database_url: str, tmp_path: Path, server: FakeTelegram, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert poller.LEASE_SECONDS + poller.LOOK_SECONDS <= 10
+    monkeypatch.setattr(poller, "LEASE_SECONDS", 1)
+    monkeypatch.setattr(poller, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(poller, "CONFLICT_SECONDS", 0.1)
+
+    async def dead(self: poller.Poller) -> None:
+        """Whoever was killed confirms nothing and frees no lease."""
+
+    first = await Life(database_url, tmp_path, server, alone=False).begin()
+    await ann.say("a fox")
+    await ann.sees_photo("a fox")
+    second = await Life(database_url, tmp_path, server, alone=False).begin()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(poller.Poller, "_abdicate", dead)
+            await first.end()
+        server.fail("getUpdates", 409, "Conflict: terminated by other getUpdates request")  # its last poll
+        await ann.say("a whale")
+        await ann.sees_photo("a whale", seconds=5)
+        await second.settled(2)
+        assert len(await second.jobs()) == 2
+    finally:
+        await second.end()
+
+
 async def test_it_starts_when_the_api_comes_back(lives: Lives, ann: Person, server: FakeTelegram) -> None:
     server.fail("getMe", 502, "Bad Gateway")
     server.fail("deleteWebhook", 429, "Too Many Requests", retry_after=1)
