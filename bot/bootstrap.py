@@ -235,6 +235,7 @@ def pool_settings(config: Config) -> PoolSettings:
         silent_seconds=pool.silent,
         stall_seconds=pool.stall,
         load_seconds=pool.load,
+        affinity_seconds=pool.affinity,
         cache=str(settings.home(config) / "cache"),
         preview_every=pool.preview_every,
         threads=pool.threads,

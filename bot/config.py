@@ -89,6 +89,7 @@ class PoolConfig(Section, frozen=True):
     silent: Seconds = 20
     stall: Seconds = 300
     load: Seconds = 900
+    affinity: Seconds = 10
     preview_every: Count = 4
 
 

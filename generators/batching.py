@@ -1,10 +1,11 @@
-"""Which waiting jobs share a forward pass. Pure."""
+"""Which waiting jobs share a forward pass, for runners that still run a batch as a whole: see `Whole`."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from typing import assert_never
 
+from generators.engine import Runner, StepRunner
 from generators.job import Job
 from generators.requests import ImageToImage, Request, TextToImage, WriteText
 
@@ -54,3 +55,37 @@ def _filled(jobs: Sequence[Job], batch_max: int) -> list[Job]:
             break
         batch.append(job)
     return batch
+
+
+def stepped(runner: Runner | StepRunner) -> StepRunner:
+    return runner if isinstance(runner, StepRunner) else Whole(runner)
+
+
+class Whole:
+    """A runner of whole batches as one that steps: a step is a batch."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._jobs: list[Job] = []
+
+    def memory_bytes(self) -> int:
+        return self._runner.memory_bytes()
+
+    def room(self, job: Job) -> bool:
+        return likeness(job.request) == likeness(self._jobs[0].request) and len(self._jobs) < 4
+
+    def begin(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def step(self) -> None:
+        self._runner.run(tuple(self._jobs))
+        self._jobs = [job for job in self._jobs if not job.ended]
+        for job in self._jobs:
+            job.fail("internal", "The engine ended without a result.")
+        self._jobs = []
+
+    def jobs(self) -> Sequence[Job]:
+        return tuple(self._jobs)
+
+    def abandon(self) -> None:
+        self._jobs = []

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from typing import Protocol, assert_never, runtime_checkable
 
 from generators.job import Job
 from generators.models import Model
@@ -84,6 +84,7 @@ class Runner(Protocol):
         ...
 
 
+@runtime_checkable
 class StepRunner(Protocol):
     """A resident model that runs any number of jobs side by side. Only the engine's thread calls it.
 

@@ -60,6 +60,14 @@ def sweep() -> None:
         torch.mps.empty_cache()
 
 
+def works(device: str) -> bool:
+    """Whether the device still computes: after some errors a GPU's context is of no more use to its process."""
+    try:
+        return int((torch.ones(1, device=device) + 1).item()) == 2
+    except RuntimeError:
+        return False
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """CPU allocators have no type of their own for it."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

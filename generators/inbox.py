@@ -1,6 +1,7 @@
-"""What waits inside the worker, in order of arrival: filled by the reader's thread, emptied by the engine's.
+"""What came for the engine and what it has begun: filled by the reader's thread, emptied by the engine's.
 
-A waiting job is cancelled here and at once; a running one is marked, and the engine sees that at its next step.
+A waiting job is cancelled here and at once; one that was begun is marked, and the engine sees that at its next
+step.
 """
 
 from __future__ import annotations
@@ -8,75 +9,71 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from generators import batching
 from generators.job import Job
 from generators.messages import Load, Unload
 
-Entry = Job | Load | Unload
+Order = Load | Unload
 
 
 class Inbox:
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
-        self._running: tuple[Job, ...] = ()
+        self._orders: list[Order] = []
+        self._waiting: list[Job] = []
+        self._begun: list[Job] = []
         self._filled = threading.Condition()
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: Job | Order) -> None:
         with self._filled:
-            self._entries.append(entry)
+            (self._waiting if isinstance(entry, Job) else self._orders).append(entry)  # type: ignore[arg-type]
             self._filled.notify()
+
+    def put_back(self, jobs: Sequence[Job]) -> None:
+        """What was begun waits again, before all others."""
+        with self._filled:
+            self._begun = [job for job in self._begun if job not in jobs]
+            self._waiting = [*jobs, *self._waiting]
 
     def cancel(self, job: str) -> None:
         """Unknown ids are ignored: the job has just ended."""
         with self._filled:
-            for running in self._running:
-                running.cancelled |= running.id == job
-            unwanted = [entry for entry in self._jobs() if entry.id == job]
-            self._remove(unwanted)
+            for begun in self._begun:
+                begun.cancelled |= begun.id == job
+            unwanted = [waiting for waiting in self._waiting if waiting.id == job]
+            self._waiting = [waiting for waiting in self._waiting if waiting.id != job]
         for waiting in unwanted:  # sent outside: the channel's lock and this one are never held together
             waiting.cancelled = True
             waiting.drop_if_cancelled()
 
-    def next(self) -> Entry:
-        """The oldest entry, waiting for one. A Load or Unload is taken out; a job stays until `take`, so that it
-        can still be cancelled while its model is loaded."""
+    def wait(self) -> None:
+        """Until there is anything to do."""
         with self._filled:
-            self._filled.wait_for(lambda: self._entries)
-            head = self._entries[0]
-            return head if isinstance(head, Job) else self._entries.pop(0)
+            self._filled.wait_for(lambda: self._waiting or self._orders)
 
-    def take(self, model: str, batch_max: int) -> Sequence[Job]:
-        """Take out the batch that runs now. Empty if all jobs of the model were cancelled meanwhile."""
+    def orders(self) -> Sequence[Order]:
+        """Those that came since this was last asked."""
         with self._filled:
-            self._running = tuple(batching.choose(self._jobs(), model, batch_max))
-            self._remove(self._running)
-            return self._running
+            orders, self._orders = self._orders, []
+            return orders
 
-    def take_all(self, model: str) -> Sequence[Job]:
-        """Take out every job of a model that cannot run, but for those that came after a newer entry of it."""
+    def waiting(self) -> Sequence[Job]:
+        """Oldest first."""
         with self._filled:
-            newer = [at for at, entry in enumerate(self._entries) if _is_entry_of(entry, model)]
-            before = self._entries[: newer[0]] if newer else self._entries
-            hopeless = [job for job in before if isinstance(job, Job) and job.request.model == model]
-            self._remove(hopeless)
-            return hopeless
+            return tuple(self._waiting)
 
-    def done(self) -> None:
-        """The batch last taken has ended."""
+    def take(self, job: Job) -> bool:
+        """Whether it still waited, and so is now begun: it may have been cancelled meanwhile."""
         with self._filled:
-            self._running = ()
+            if job not in self._waiting:
+                return False
+            self._waiting.remove(job)
+            self._begun = [*(each for each in self._begun if not each.ended), job]
+            return True
+
+    def begun(self) -> Sequence[Job]:
+        """And not ended."""
+        with self._filled:
+            return [job for job in self._begun if not job.ended]
 
     def counts(self) -> tuple[int, int]:
         """How many jobs run and how many wait."""
-        with self._filled:
-            return sum(not job.ended for job in self._running), len(self._jobs())
-
-    def _jobs(self) -> list[Job]:
-        return [entry for entry in self._entries if isinstance(entry, Job)]
-
-    def _remove(self, jobs: Sequence[Job]) -> None:
-        self._entries = [entry for entry in self._entries if entry not in jobs]
-
-
-def _is_entry_of(entry: Entry, model: str) -> bool:
-    return isinstance(entry, Load) and entry.model.name == model
+        return len(self.begun()), len(self.waiting())

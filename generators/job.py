@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,18 +14,29 @@ Send = Callable[[FromWorker], None]
 
 @dataclass(eq=False)
 class Job:
-    """`cancelled` is what somebody asked for (set by any thread); `ended` is what has been said (engine only)."""
+    """`cancelled` is what somebody asked for (set by any thread); `ended` is what has been said (engine only).
+
+    `suspect`: something broke while it ran among others, so it runs again as the only one of its model.
+    """
 
     submit: Submit
     send: Send
+    arrived: float = field(default_factory=time.monotonic)
     cancelled: bool = False
     ended: bool = False
+    suspect: bool = False
     share: float = 0.0
-    device_seconds: float = field(default=0.0)
+    device_seconds: float = 0.0
+    _said: int = 0  # characters sent as tokens
+    _repeated: int = 0  # characters to come that were sent before it began again
 
     @property
     def id(self) -> str:
         return self.submit.job
+
+    @property
+    def model(self) -> str:
+        return self.submit.request.model
 
     @property
     def request(self) -> Request:
@@ -34,14 +46,28 @@ class Job:
     def inputs(self) -> dict[str, bytes]:
         return self.submit.inputs
 
+    @property
+    def alone(self) -> bool:
+        """Whether it needs the device for itself."""
+        return self.submit.alone
+
     def progress(self, step: int, steps: int, preview: bytes = b"") -> None:
         if not self.ended:
             self.share = step / max(steps, 1)
             self.send(Progress(job=self.id, step=step, steps=steps, preview=preview))
 
     def token(self, text: str) -> None:
-        if text and not self.ended:
-            self.send(Token(job=self.id, text=text))
+        """More of its text. After a new beginning, what was sent before is not sent twice: the seed repeats it."""
+        fresh = text[self._repeated :]
+        self._repeated -= len(text) - len(fresh)
+        if fresh and not self.ended:
+            self._said += len(fresh)
+            self.send(Token(job=self.id, text=fresh))
+
+    def again(self) -> None:
+        """It will be begun anew, as a suspect."""
+        self.suspect = True
+        self.share, self._repeated = 0.0, self._said
 
     def finish(self, artifacts: tuple[Artifact, ...]) -> None:
         self._end(Result(job=self.id, artifacts=artifacts, device_seconds=self.device_seconds))

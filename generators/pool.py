@@ -252,6 +252,8 @@ class Pool:
         self._lose(job, "The pool is stopping; the job had not run.")
 
     def _answer(self, message: Loaded | Unloaded) -> None:
+        if isinstance(message, Unloaded) and not message.message:
+            return  # it made room for another, or for its own new entry
         loading = self._loadings.pop(message.model, None)
         if loading is not None and not loading.answer.done():
             loading.answer.set_result(message)

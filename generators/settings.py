@@ -17,6 +17,7 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     silent_seconds: float = 15.0  # without a heartbeat: the process hangs or is stopped
     stall_seconds: float = 300.0  # without a finished step: the engine hangs
     load_seconds: float = 1800.0  # a model may be downloaded first
+    affinity_seconds: float = 10.0  # jobs of resident models may go before those of others for so long
     cache: str = ".cache/atelier"  # folder for converted weights
     preview_every: int = 4  # steps between previews; 0: none
     threads: int = 0  # of a cpu worker; 0: one a core
@@ -34,6 +35,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache: str
     preview_every: int
     threads: int
+    affinity_seconds: float
 
 
 def worker_settings(settings: PoolSettings, device: str) -> WorkerSettings:
@@ -45,4 +47,5 @@ def worker_settings(settings: PoolSettings, device: str) -> WorkerSettings:
         cache=settings.cache,
         preview_every=settings.preview_every,
         threads=settings.threads,
+        affinity_seconds=settings.affinity_seconds,
     )

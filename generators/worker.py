@@ -1,10 +1,8 @@
 """One device's process: `python -m generators.worker --fd N --settings JSON`.
 
-Three threads: the main one runs the engine, a reader fills the inbox, a third sends heartbeats. The parent owns
-this process: it drains and kills it, so terminal signals are ignored, and when its end of the socket closes
-this process exits at once.
-
-A pass of the main loop: take the oldest entry -> make its model resident -> take its batch -> run it.
+Three threads: the main one runs the engine (see `loop`), a reader fills the inbox, a third sends heartbeats. The
+parent owns this process: it drains and kills it, so terminal signals are ignored, and when its end of the socket
+closes this process exits at once.
 """
 
 from __future__ import annotations
@@ -13,20 +11,18 @@ import argparse
 import os
 import signal
 import socket
-import sys
 import threading
 import time
-import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, assert_never
 
 import msgspec
 
-from generators import engine, frames
-from generators.engine import Host, ModelUnavailable, Runner
+from generators import batching, engine, frames
+from generators.engine import Host
 from generators.inbox import Inbox
 from generators.job import Job
+from generators.loop import Loop
 from generators.messages import (
     Accepted,
     Cancel,
@@ -38,7 +34,6 @@ from generators.messages import (
     Submit,
     ToWorker,
     Unload,
-    Unloaded,
 )
 from generators.models import Model
 from generators.residency import Residency
@@ -75,7 +70,6 @@ class Worker:
         self.host = Host(settings)
         self._channel = channel
         self._settings = settings
-        self._models: dict[str, Model] = {}
         self._residency: Residency | None = None
 
     def read(self) -> NoReturn:
@@ -109,13 +103,15 @@ class Worker:
         """The main thread. Torch is imported here, when the heartbeat already runs."""
         from generators import hardware
 
-        hardware.prepare(self._settings.device, self._settings.threads)
-        memory_bytes = self._settings.memory_bytes or hardware.memory_bytes(self._settings.device)
+        device = self._settings.device
+        hardware.prepare(device, self._settings.threads)
+        memory_bytes = self._settings.memory_bytes or hardware.memory_bytes(device)
         self._residency = residency = self._make_residency(memory_bytes)
-        name = hardware.name(self._settings.device)
-        self._channel.send(Ready(device=self._settings.device, name=name, memory_bytes=memory_bytes))
-        while True:
-            self._pass(residency)
+        loop = Loop(
+            self.inbox, residency, self.host, send=self._channel.send, works=lambda: hardware.works(device)
+        )
+        self._channel.send(Ready(device=device, name=hardware.name(device), memory_bytes=memory_bytes))
+        loop.run()
 
     def _make_residency(self, memory_bytes: int) -> Residency:
         from generators import hardware, weights
@@ -126,7 +122,7 @@ class Worker:
 
         return Residency(
             memory_bytes=memory_bytes,
-            load=lambda model: engine.load(model, self.host),
+            load=lambda model: batching.stepped(engine.load(model, self.host)),
             expect=expect,
             sweep=hardware.sweep,
             send=self._channel.send,
@@ -145,94 +141,6 @@ class Worker:
                 leave()
             case _:
                 assert_never(message)
-
-    def _pass(self, residency: Residency) -> None:
-        entry = self.inbox.next()
-        match entry:
-            case Load():
-                self._models[entry.model.name] = entry.model
-                self._prefetch(residency, entry.model)
-            case Unload():
-                self._models.pop(entry.model, None)
-                residency.evict(entry.model)
-            case Job():
-                self._run_batch(residency, entry.request.model)
-            case _:
-                assert_never(entry)
-
-    def _prefetch(self, residency: Residency, model: Model) -> None:
-        try:
-            if residency.has(model):
-                residency.announce(model.name)
-            else:
-                self._acquire(residency, model.name)
-        except ModelUnavailable as error:
-            self._channel.send(Unloaded(model=model.name, message=str(error)))
-
-    def _run_batch(self, residency: Residency, model: str) -> None:
-        try:
-            runner = self._acquire(residency, model)
-        except ModelUnavailable as error:
-            for job in self.inbox.take_all(model):
-                job.fail("model_unavailable", str(error))
-            return
-        self.host.relieve = lambda: residency.evict_others(model)
-        try:
-            with self.host.pulse.busy(stepping=model):
-                run(runner, self.inbox.take(model, self._settings.batch_max))
-        finally:
-            self.inbox.done()
-
-    def _acquire(self, residency: Residency, name: str) -> Runner:
-        model = self._models.get(name)
-        if model is None:
-            raise ModelUnavailable(f"The worker was told of no model named {name!r}.")
-        with self.host.pulse.busy(loading=name):
-            try:
-                return residency.acquire(model)
-            except ModelUnavailable:
-                raise
-            except Exception as error:
-                print_frames(error)
-                raise ModelUnavailable(f"{name} cannot be loaded: {summary(error)}") from error
-
-
-def run(runner: Runner, jobs: Sequence[Job]) -> None:
-    """Run a batch; after an error nobody foresaw, run each job alone, so that only the guilty one fails."""
-    error = _attempt(runner, jobs)
-    unfinished = [job for job in jobs if not job.ended]
-    for job in unfinished:
-        alone = error if len(jobs) == 1 else _attempt(runner, [job])
-        job.fail("internal", alone or "The engine ended without a result.")
-
-
-def _attempt(runner: Runner, jobs: Sequence[Job]) -> str:
-    """Where it went wrong, or "". The error itself is let go here: its traceback holds the pass's memory."""
-    try:
-        if jobs:
-            runner.run(jobs)
-    except Exception as error:
-        print_frames(error)
-        return place(error)
-    return ""
-
-
-def print_frames(error: Exception) -> None:
-    """A traceback for the log, without the error's text: that may quote a prompt."""
-    frames_text = "".join(traceback.format_tb(error.__traceback__))
-    sys.stderr.write(f"{type(error).__name__} in the worker:\n{frames_text}")
-
-
-def place(error: Exception) -> str:
-    """The type of an error and the line that raised it; not its text, which may quote a prompt."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(last.filename).name}:{last.lineno}"
-
-
-def summary(error: Exception) -> str:
-    """One bounded line, for errors of loading, which know no prompt."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 def leave() -> NoReturn:

@@ -62,7 +62,7 @@ class Bench:
 def worker_settings(**changes: object) -> WorkerSettings:
     usual: dict[str, object] = {
         "device": "cpu", "batch_max": 4, "memory_bytes": 0, "heartbeat_seconds": 0.2, "cache": str(CACHE),
-        "preview_every": 2, "threads": 0,
+        "preview_every": 2, "threads": 0, "affinity_seconds": 10.0,
     }  # fmt: skip
     return WorkerSettings(**(usual | changes))  # type: ignore[arg-type]
 

@@ -7,10 +7,8 @@ from typing import Any
 import pytest
 
 from generators import batching
-from generators.inbox import Inbox
 from generators.job import Job
-from generators.messages import Cancelled, FromWorker, Load, Submit
-from generators.models import Model
+from generators.messages import FromWorker, Submit
 from generators.requests import ImageToImage, LoraUse, Message, TextToImage, WriteText
 
 heard: list[FromWorker] = []
@@ -62,32 +60,6 @@ def test_texts_run_one_by_one() -> None:
     texts = [Job(Submit(job=name, request=said), heard.append) for name in "ab"]
     texts[1] = Job(Submit(job="b", request=WriteText(**_fields(said))), heard.append)
     assert chosen(*texts) == ["a"]
-
-
-def test_entries_come_in_order_and_a_job_can_be_cancelled_until_it_is_taken() -> None:
-    inbox = Inbox()
-    load = Load(model=Model(name="m", kind="image", source="x"))
-    first, second = job("first"), job("second")
-    for entry in (first, load, second):
-        inbox.put(entry)
-    assert inbox.next() is first
-    inbox.cancel("first")  # as if while its model was loaded
-    assert heard[-1] == Cancelled(job="first", share=0.0)
-    assert list(inbox.take("m", 4)) == [second]
-    assert inbox.next() is load
-    inbox.cancel("second")
-    assert second.cancelled
-    assert not second.ended  # it runs: the engine says the last word
-    assert inbox.counts() == (1, 0)
-
-
-def test_a_newer_entry_saves_the_jobs_behind_it_from_the_failure_of_the_old_one() -> None:
-    inbox = Inbox()
-    before, after = job("before"), job("after")
-    for entry in (before, Load(model=Model(name="m", kind="image", source="x")), after):
-        inbox.put(entry)
-    assert list(inbox.take_all("m")) == [before]
-    assert inbox.counts() == (0, 1)
 
 
 def _fields(request: WriteText) -> dict[str, Any]:

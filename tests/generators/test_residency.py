@@ -1,109 +1,73 @@
-"""Which models stay in memory: by measured size, the least recently used gives way."""
+"""A device that is full in spite of its budget: what others hold is let go, but never what is at work.
+
+Who goes for whom by measured size is in `test_loop`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from generators.engine import ModelUnavailable
-from generators.job import Job
-from generators.messages import FromWorker, Loaded, Unloaded
+from generators.messages import FromWorker, Unloaded
 from generators.models import Model
-from generators.residency import Residency
+from generators.residency import NoRoom, Residency
+from tests.generators.conftest import Bench
+from tests.generators.scripted import Clock, ScriptedRunner
+from tests.generators.test_loop import drawing
 
 
 @dataclass
-class Weights:
-    size: int
+class Full:
+    """The next `loads` run out of memory."""
 
-    def memory_bytes(self) -> int:
-        return self.size
-
-    def run(self, jobs: Sequence[Job]) -> None: ...
-
-
-@dataclass
-class Device:
-    """Memory for 100 bytes of models; a model's source says its size."""
-
-    full: int = 0  # so many loads run out of memory
-    expected: dict[str, int] = field(default_factory=dict)
+    loads: int = 0
     said: list[FromWorker] = field(default_factory=list)
 
     def residency(self) -> Residency:
         return Residency(
             memory_bytes=100,
             load=self.load,
-            expect=lambda model: self.expected.get(model.name, 0),
+            expect=lambda model: 10,
             sweep=lambda: None,
             send=self.said.append,
         )
 
-    def load(self, model: Model) -> Weights:
-        if self.full:
-            self.full -= 1
+    def load(self, model: Model) -> ScriptedRunner:
+        if self.loads:
+            self.loads -= 1
             raise MemoryError
-        return Weights(int(model.source))
+        return ScriptedRunner(Clock(), size=10)
 
 
-def model(name: str, size: int) -> Model:
-    return Model(name=name, kind="image", source=str(size))
+A, B, C = (Model(name=name, kind="image", source="x") for name in "abc")
 
 
-def test_several_stay_while_they_fit() -> None:
-    device = Device()
+def test_a_second_try_with_nothing_else_on_it() -> None:
+    device = Full()
     residency = device.residency()
-    for name in "abc":
-        residency.acquire(model(name, 30))
-    assert residency.sizes() == {"a": 30, "b": 30, "c": 30}
-    assert [type(message) for message in device.said] == [Loaded] * 3
-
-
-def test_the_least_recently_used_gives_way() -> None:
-    device = Device()
-    residency = device.residency()
-    for name, size in (("a", 40), ("b", 40), ("a", 40), ("c", 60)):
-        residency.acquire(model(name, size))
-    assert residency.sizes() == {"a": 40, "c": 60}
-    assert [message.model for message in device.said if isinstance(message, Unloaded)] == ["b"]
-
-
-def test_room_is_made_before_a_load_whose_size_is_expected() -> None:
-    device = Device(expected={"b": 70})
-    residency = device.residency()
-    residency.acquire(model("a", 40))
-    residency.acquire(model("b", 70))
-    kinds = [type(message) for message in device.said]
-    assert kinds == [Loaded, Unloaded, Loaded]
-
-
-@pytest.mark.parametrize("expected", [0, 101])
-def test_what_never_fits_is_refused_and_costs_nobody_else(expected: int) -> None:
-    device = Device(expected={"big": expected})
-    residency = device.residency()
-    residency.acquire(model("a", 40))
-    with pytest.raises(ModelUnavailable, match="GiB"):
-        residency.acquire(model("big", 101))
-    assert residency.sizes() == {"a": 40}
-
-
-def test_a_device_that_is_full_in_spite_of_the_budget_gets_a_second_try() -> None:
-    device = Device()
-    residency = device.residency()
-    residency.acquire(model("a", 10))
-    device.full = 1
-    residency.acquire(model("b", 10))
+    residency.load(A)
+    device.loads = 1
+    residency.load(B)
     assert residency.sizes() == {"b": 10}
-    device.full = 2
+    assert device.said[1] == Unloaded(model="a")
+    device.loads = 2
     with pytest.raises(ModelUnavailable, match="free memory"):
-        residency.acquire(model("c", 10))
+        residency.load(C)
 
 
-def test_a_changed_entry_replaces_the_model() -> None:
-    device = Device()
+def test_it_waits_for_what_is_at_work(bench: Bench) -> None:
+    device = Full()
     residency = device.residency()
-    residency.acquire(model("a", 10))
-    residency.acquire(model("a", 20))
-    assert residency.sizes() == {"a": 20}
+    runner = residency.load(A).runner
+    residency.load(B)
+    runner.begin(bench.job("1", drawing("a")))
+    device.loads = 1
+    with pytest.raises(NoRoom):
+        residency.load(C)
+    assert residency.sizes() == {"a": 10}
+    assert [victim.model.name for victim in residency.victims(C)] == ["a"]  # though by size it fits beside
+    runner.abandon()
+    residency.load(C)
+    assert residency.sizes() == {"c": 10}
