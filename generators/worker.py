@@ -114,19 +114,21 @@ class Worker:
         loop.run()
 
     def _make_residency(self, memory_bytes: int) -> Residency:
-        from generators import hardware, weights
-
-        def expect(model: Model) -> int:
-            numbers = weights.elements(weights.resolve(model, Path(self._settings.cache)))
-            return numbers * hardware.dtype(model, self._settings.device).itemsize
+        from generators import hardware
 
         return Residency(
             memory_bytes=memory_bytes,
             load=lambda model: batching.stepped(engine.load(model, self.host)),
-            expect=expect,
+            expect=self.expected_bytes,
             sweep=hardware.sweep,
             send=self._channel.send,
         )
+
+    def expected_bytes(self, model: Model) -> int:
+        from generators import hardware, weights
+
+        numbers = weights.elements(weights.resolve(model, Path(self._settings.cache)))
+        return numbers * hardware.dtype(model, self._settings.device).itemsize
 
     def _receive(self, message: ToWorker) -> None:
         match message:

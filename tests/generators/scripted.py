@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from generators.job import Job
 from generators.messages import FromWorker, Heartbeat, Loaded, Ready, Submit, ToWorker
-from generators.requests import TextToImage
+from generators.requests import Artifact, TextToImage
 from generators.settings import WorkerSettings
 from generators.transport import WorkerGone
 
@@ -102,6 +102,7 @@ class ScriptedRunner:
     rows_max: int = 4
     forwards: list[tuple[str, ...]] = field(default_factory=list)
     spells: dict[str, Callable[[], object]] = field(default_factory=dict)
+    made: tuple[Artifact, ...] = ()
     _steps: dict[Job, int] = field(default_factory=dict)
 
     def memory_bytes(self) -> int:
@@ -127,7 +128,7 @@ class ScriptedRunner:
             job.progress(self._steps[job], steps(job))
         for job in [job for job in running if self._steps[job] == steps(job)]:
             del self._steps[job]
-            job.finish(())
+            job.finish(self.made)
 
     def jobs(self) -> Sequence[Job]:
         return tuple(self._steps)
