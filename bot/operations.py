@@ -14,7 +14,7 @@ import msgspec
 
 from bot.chat import Desk, Table
 from bot.config import Config
-from bot.jobs import submit
+from bot.jobs import wallets
 from bot.jobs.refusals import Refusal
 from bot.signing import Signer
 from storage import accounts, deliveries, jobs, ledger, overview, records
@@ -151,7 +151,7 @@ def _audit(session: Session, now: datetime, actor: Actor, action: str, account: 
 
 def _user_table(session: Session, config: Config, who: str, now: datetime) -> Table:
     account = _account(session, who)
-    plan, _ = submit.plan_of(config, account, now)
+    plan, _ = wallets.plan_of(config, account, now)
     held = jobs.of_account(session, account.id, live=True)
     rows = [
         ("account", f"#{account.id}"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import msgspec
 
 from bot.chat import Locale
-from storage import places
-from storage.database import Database
+from storage import accounts, places
+from storage.database import Database, Session
 
 KEPT_SECONDS = 30.0
 KEPT_MAX = 20_000
@@ -43,8 +44,8 @@ class Places:
         self._keep(platform, place, settings)
 
     async def move(self, platform: str, old: str, new: str) -> None:
-        """The place has another id now."""
-        await self._database.run(places.move, platform, old, new)
+        """The place has another id now: its settings and its wallet follow."""
+        await self._database.run(_move, platform, old, new, datetime.now(UTC))
         self._kept.pop((platform, old), None)
         self._kept.pop((platform, new), None)
 
@@ -53,6 +54,11 @@ class Places:
             self._kept.clear()
         self._kept[platform, place] = (self._clock() + KEPT_SECONDS, settings)
         return settings
+
+
+def _move(session: Session, platform: str, old: str, new: str, now: datetime) -> None:
+    places.move(session, platform, old, new)
+    accounts.move_place(session, platform, old, new, now)
 
 
 def _decoded(raw: bytes | None) -> PlaceSettings:

@@ -28,6 +28,7 @@ class Service(Chat):
     def __init__(self, context: Context) -> None:
         self._context = context
         self._accounts: dict[tuple[str, str], int] = {}
+        context.database.signals.on("accounts", self._forget)
 
     async def run(self, invocation: Invocation) -> Reply:
         locale = invocation.address.locale
@@ -86,6 +87,10 @@ class Service(Chat):
             self._accounts.clear()
         self._accounts[key] = found
         return found
+
+    def _forget(self, merged: str) -> None:
+        """This account was merged into another: whoever reaches it is looked up again."""
+        self._accounts = {key: each for key, each in self._accounts.items() if str(each) != merged}
 
     async def _run(self, invocation: Invocation) -> Reply:
         command = REGISTRY.get(invocation.command)

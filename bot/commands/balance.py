@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.chat import Reply
 from bot.commands.context import Asking, Context
-from bot.jobs import submit
+from bot.jobs import submit, wallets
 from bot.jobs.refusals import Refusal
 from storage import accounts, ledger
 from storage.database import Session
@@ -47,7 +47,7 @@ def _refreshed(
     if account is None:
         raise Refusal("refused-account")
     allowed = submit.refresh(session, context.config, account, network, now)
-    name, _ = submit.plan_of(context.config, account, now)
+    name, _ = wallets.plan_of(context.config, account, now)
     return ledger.lots(session, account.id, now), name, allowed
 
 

@@ -10,7 +10,8 @@ from bot.chat import Attachment, AttachmentGone, Audience, Reply
 from bot.commands import prompt
 from bot.commands.context import Asking, Context
 from bot.commands.prompt import Prompt
-from bot.jobs import safety, submit
+from bot.config import Plan
+from bot.jobs import safety, submit, wallets
 from bot.jobs.refusals import Refusal
 from bot.jobs.submit import Ask, Submitted
 from generators import requests, source
@@ -35,6 +36,14 @@ async def account_of(context: Context, asking: Asking) -> Account:
     if found is None:
         raise Refusal("refused-account")
     return found
+
+
+async def plan_here(context: Context, asking: Asking, account: Account) -> tuple[str, Plan]:
+    """The plan whose limits hold: the person's, or that of the group if it is better and its wallet can pay."""
+    address = asking.invocation.address
+    in_group = address.kind == "group"
+    wallet = await context.database.read(wallets.of_group, address) if in_group else None
+    return wallets.better(context.config, account, wallet, context.clock())
 
 
 async def queue(

@@ -13,7 +13,7 @@ from bot.chat import Action, Reply
 from bot.commands import imagine, making
 from bot.commands.context import Asking, Context
 from bot.commands.making import Source
-from bot.jobs import ending, submit
+from bot.jobs import ending
 from bot.jobs.refusals import Refusal
 from generators import requests
 from generators.requests import ImageToImage, Request, TextToImage, WriteText
@@ -63,7 +63,7 @@ async def _upscale(context: Context, asking: Asking, job: Job) -> Reply:
     request, source = await _picture(context, job)
     width, height = (side * UPSCALE_FACTOR for side in source.size)
     account = await making.account_of(context, asking)
-    _, plan = submit.plan_of(context.config, account, context.clock())
+    _, plan = await making.plan_here(context, asking, account)
     model = context.config.models.get(job.model)
     limit = min(plan.pixels_max, model.pixels_max if model else 0)
     if width * height > limit:
@@ -87,7 +87,12 @@ async def _details(context: Context, asking: Asking, job: Job) -> Reply:
     ]
     lines += _settings_lines(asking, request)
     seconds = f"{job.used_us / 1e6:.1f}"
-    lines.append(asking.say("details-receipt", paid=job.paid, price=job.price, seconds=seconds, job=job.id))
+    payer = "group" if job.payer is not None else "person"
+    lines.append(
+        asking.say(
+            "details-receipt", paid=job.paid, price=job.price, seconds=seconds, job=job.id, payer=payer
+        )
+    )
     return Reply(text="\n".join(lines), only_for_requester=True)
 
 

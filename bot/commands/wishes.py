@@ -9,7 +9,6 @@ from bot.commands.context import Asking, Context
 from bot.commands.prompt import Prompt
 from bot.commands.settings import defaults_of
 from bot.config import ModelEntry, Plan
-from bot.jobs import submit
 from bot.jobs.refusals import Refusal
 from generators.requests import Kind
 
@@ -31,7 +30,7 @@ async def understand(context: Context, asking: Asking, kind: Kind, *, example: s
     parsed = prompt.parse(text)
     account = await making.account_of(context, asking)
     wanted = making.defaulted(parsed, defaults_of(account, kind, config))
-    name, plan = submit.plan_of(config, account, context.clock())
+    name, plan = await making.plan_here(context, asking, account)
     default = config.defaults.text if kind == "text" else config.defaults.image
     model = fitting.choose_model(wanted.model, config.models, kind=kind, plan=name, default=default)
     return Wish(words=prompt.format(parsed), prompt=wanted, model=model, plan=plan)

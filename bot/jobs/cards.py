@@ -61,7 +61,11 @@ class Cards:
             kind="text" if job.kind == "text" else "image",
             state=state,
             prompt=shortened(job.words, PROMPT_CHARS),
-            status=" · ".join(filter(None, (self._status(job, locale, state, moment), moment.note))),
+            status=" · ".join(
+                filter(
+                    None, (self._status(job, locale, state, moment), _payer(job, locale, state), moment.note)
+                )
+            ),
             fraction=_fraction(request, live) if live else 0.0,
             preview=live.preview if live else b"",
             text=text,
@@ -120,6 +124,12 @@ class Cards:
             case "deleted":
                 actions = ()
         return tuple(self._buttons.make(action, job, locale) for action in actions)
+
+
+def _payer(job: Job, locale: Locale, state: CardState) -> str:
+    """Says that the credits are a group's, where the status speaks of credits."""
+    charged = job.state == "available" or (state in ("done", "cancelled") and job.paid > 0)
+    return say(locale, "status-group") if job.payer is not None and charged else ""
 
 
 def shortened(text: str, limit: int) -> str:

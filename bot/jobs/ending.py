@@ -12,7 +12,7 @@ import msgspec
 
 from bot.chat import Address
 from bot.config import Config
-from bot.jobs import pricing
+from bot.jobs import pricing, wallets
 from bot.jobs.refusals import Refusal
 from bot.jobs.submit import RELAXED
 from storage import artifacts, deliveries, jobs, ledger, records
@@ -39,7 +39,7 @@ def complete(
     artifacts.add(session, job.id, made, now, expires_at=now + timedelta(seconds=kept))
     if job.deleted_at is not None:  # while it ran
         artifacts.delete(session, job.id, now)
-    paid = ledger.settle(session, job.paid_by, job.id, job.price, now)
+    paid = _settle(session, job, job.price, now)
     _close(session, job, now, used_us)
     jobs.complete(session, job, now, used_us=used_us, paid=paid)
     return True
@@ -111,15 +111,22 @@ def cancel(session: Session, account: int, job_id: int, now: datetime) -> Job:
 
 
 def _cancel(session: Session, job: Job, now: datetime, *, share: float, used_us: int) -> None:
-    paid = ledger.settle(session, job.paid_by, job.id, pricing.share(job.price, share), now)
+    paid = _settle(session, job, pricing.share(job.price, share), now)
     _close(session, job, now, used_us)
     jobs.cancel(session, job, now, used_us=used_us, paid=paid)
 
 
 def _discard(session: Session, job: Job, now: datetime, *, code: str, used_us: int) -> None:
-    ledger.settle(session, job.paid_by, job.id, 0, now, our_fault=True)
+    _settle(session, job, 0, now, our_fault=True)
     _close(session, job, now, used_us)
     jobs.discard(session, job, now, error=code, used_us=used_us)
+
+
+def _settle(session: Session, job: Job, used: int, now: datetime, *, our_fault: bool = False) -> int:
+    """Charges whoever pays, gives the rest back, to a member's day in the group too; returns what was charged."""
+    paid = ledger.settle(session, job.paid_by, job.id, used, now, our_fault=our_fault)
+    wallets.settled(session, job, paid)
+    return paid
 
 
 def _close(session: Session, job: Job, now: datetime, used_us: int) -> None:

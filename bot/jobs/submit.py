@@ -12,11 +12,12 @@ import msgspec
 
 from bot.chat import Address, Audience
 from bot.config import Config, ModelEntry, Plan
-from bot.jobs import admission, allowances, limits, pricing
+from bot.jobs import admission, allowances, limits, pricing, wallets
 from bot.jobs.refusals import Refusal
+from bot.jobs.wallets import Terms, plan_of
 from generators import requests
 from generators.requests import Request
-from storage import accounts, artifacts, jobs, ledger, rates, records
+from storage import artifacts, jobs, ledger, rates, records
 from storage.accounts import Account
 from storage.database import Session
 from storage.jobs import Job, NewJob
@@ -41,15 +42,15 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     job: Job
     price: int
-    left: int  # credits after this hold
+    left: int | None  # the person's credits after this hold; None: the group's wallet pays
     fitted: bool = False  # less than was asked for: the account's plan or the model does not go so far
     again: bool = False  # the event had come before
 
 
 def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitted:
     """Queues the job. Raises Refusal; then nothing has changed."""
-    unit_us = records.timing(session, ask.request.model)  # before the lock, which others may wait for
-    account = accounts.lock(session, ask.account)
+    unit_us = records.timing(session, ask.request.model)  # before the locks, which others may wait for
+    account, wallet = wallets.lock(session, ask.account, ask.address)
     if account is None:
         raise Refusal("refused-account")
     load = jobs.load(session, account.id, ask.key)
@@ -58,15 +59,15 @@ def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitt
     model = config.models.get(ask.request.model)
     if model is None:
         raise Refusal("refused-model-gone", model=ask.request.model)
-    name, plan = plan_of(config, account, now)
+    terms = wallets.terms(session, config, account, wallet, ask.request, model, now)
     facts = admission.Facts(
-        banned_reason=account.banned_reason, plan_name=name, plan=plan, model=model, load=load,
-        wait_seconds=_pace(session, account, plan, now),
+        banned_reason=account.banned_reason, plan_name=terms.name, plan=terms.plan, model=model, load=load,
+        wait_seconds=_pace(session, account, terms.plan, now),
     )  # fmt: skip
     if refusal := admission.refuse(facts):
         raise refusal
-    fitting = msgspec.structs.replace(ask, request=limits.fitted(ask.request, model, plan))
-    queued = _queue(session, config, fitting, account, model, (name, plan), unit_us, now)
+    fitting = msgspec.structs.replace(ask, request=limits.fitted(ask.request, model, terms.plan))
+    queued = _queue(session, config, fitting, account, model, terms, unit_us, now)
     return msgspec.structs.replace(queued, fitted=fitting != ask)
 
 
@@ -74,13 +75,6 @@ def _pace(session: Session, account: Account, plan: Plan, now: datetime) -> floa
     """Counts one request; the seconds to wait if it was one too many. A refusal takes back all of this."""
     key, per = f"submit:{account.id}", plan.per_minute
     return rates.allow(session, key, now, per=per, period_seconds=60, burst=per)
-
-
-def plan_of(config: Config, account: Account, now: datetime) -> tuple[str, Plan]:
-    """The plan in force. One that ended, or that the configuration no longer has, counts as `free`."""
-    over = account.plan_until is not None and account.plan_until <= now
-    name = "free" if over or account.plan not in config.plans else account.plan
-    return name, config.plans[name]
 
 
 def refresh(session: Session, config: Config, account: Account, network: str, now: datetime) -> bool:
@@ -114,25 +108,29 @@ def _known(session: Session, account: Account, job: int, now: datetime) -> Submi
     if found is None or found.account != account.id:
         raise Refusal("refused-event")
     left = sum(lot.remaining for lot in ledger.lots(session, account.id, now))
-    return Submitted(job=found, price=found.price, left=left, again=True)
+    return Submitted(job=found, price=found.price, left=None if found.payer else left, again=True)
 
 
 def _queue(
     session: Session, config: Config, ask: Ask, account: Account, model: ModelEntry,
-    plan: tuple[str, Plan], unit_us: int | None, now: datetime,
+    terms: Terms, unit_us: int | None, now: datetime,
 ) -> Submitted:  # fmt: skip
     _check_hourly(session, ask, now)
     price = pricing.price(ask.request, model)
     cost = pricing.cost_us(ask.request, model, unit_us)
-    live = _afford(session, config, ask, account, price, now)
+    payer, live = account.id, terms.live
+    if terms.wallet is not None:
+        payer = terms.wallet
+    else:
+        live = _afford(session, config, ask, account, price, now)
     kinds = {lot.kind for lot in live if lot.id in {part for part, _ in ledger.split(live, price)}}
-    tier, budget = plan[0], ""
+    tier, budget = terms.name, ""
     if admission.is_free(kinds):
-        tier, budget = _budgeted(session, config, ask.address, plan[0], cost, now)
+        tier, budget = _budgeted(session, config, ask.address, terms.name, cost, now)
     job = jobs.insert_job(
         session,
         NewJob(
-            key=ask.key, account=account.id, tier=tier, kind=model.kind, model=model.name,
+            key=ask.key, account=account.id, payer=terms.wallet, tier=tier, kind=model.kind, model=model.name,
             words=ask.words,
             request=requests.encode(ask.request), address=msgspec.json.encode(ask.address),
             private=ask.address.audience is Audience.PRIVATE, origin=ask.origin, cost_us=cost, price=price,
@@ -140,12 +138,13 @@ def _queue(
         ),
         now,
     )  # fmt: skip
-    ledger.hold(session, account.id, job.id, price, now, live=live)
+    ledger.hold(session, payer, job.id, price, now, live=live)
     if ask.upload:
         until = now + timedelta(seconds=config.retention.free)
         artifacts.add_upload(session, account.id, ask.upload, expires_at=until)
-    jobs.enqueue(session, job, cap=1 if tier == RELAXED else plan[1].running)
-    return Submitted(job=job, price=price, left=sum(lot.remaining for lot in live) - price)
+    jobs.enqueue(session, job, cap=1 if tier == RELAXED else terms.plan.running)
+    left = sum(lot.remaining for lot in live) - price
+    return Submitted(job=job, price=price, left=left if terms.wallet is None else None)
 
 
 def _check_hourly(session: Session, ask: Ask, now: datetime) -> None:

@@ -59,7 +59,10 @@ details-picture = **Settings:** { $width } × { $height }, { $steps } steps, gui
 details-strength = **Strength:** { $strength }
 details-negative = **Without:** { $negative }
 details-text = **Settings:** up to { $tokens } tokens, temperature { $temperature }
-details-receipt = **Receipt:** job #{ $job }, { $paid } of { $price } credits charged, { $seconds } s on the device
+details-receipt = **Receipt:** job #{ $job }, { $paid } of { $price } credits charged{ $payer ->
+    [group] {" "}to the group
+   *[person] {""}
+}, { $seconds } s on the device
 
 refused-upscale = { $width } × { $height } is more than this model or your plan allows, so it can't be enlarged further.
 

@@ -53,7 +53,10 @@ details-picture = **参数：** { $width } × { $height }，{ $steps } 步，引
 details-strength = **强度：** { $strength }
 details-negative = **排除：** { $negative }
 details-text = **参数：** 最多 { $tokens } 个词元，温度 { $temperature }
-details-receipt = **收据：** 任务 #{ $job }，扣除 { $paid } / { $price } 积分，设备用时 { $seconds } 秒
+details-receipt = **收据：** 任务 #{ $job }，{ $payer ->
+    [group] 由群组
+   *[person] {""}
+}扣除 { $paid } / { $price } 积分，设备用时 { $seconds } 秒
 
 refused-upscale = { $width } × { $height } 超出此模型或你的套餐的上限，无法再放大。
 

@@ -26,6 +26,7 @@ status-cancelled = Cancelled · { $paid ->
     [one] { $paid } credit for the part that was done
    *[other] { $paid } credits for the part that was done
 }
+status-group = paid by the group
 status-gone = Its files are past their time and were removed
 status-deleted = Deleted
 fitted-picture = fitted to your plan: { $width } × { $height }, { $steps } steps, { $count ->

@@ -18,6 +18,7 @@ status-cancelled = 已取消 · { $paid ->
     [0] 未扣积分
    *[other] 已完成的部分扣了 { $paid } 积分
 }
+status-group = 由群组支付
 status-gone = 文件已过保存期，已被删除
 status-deleted = 已删除
 fitted-picture = 已按你的套餐调整：{ $width } × { $height }，{ $steps } 步，{ $count } 张

@@ -206,8 +206,7 @@ class World:
             account=account,
             words="a red apple",
             request=request or apple(),
-            address=Address(platform="test"),
-            **ask,
+            **{"address": Address(platform="test")} | ask,
         )
         return await self.database.run(submit.submit, self.config, wanted, now())
 
