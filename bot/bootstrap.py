@@ -230,6 +230,8 @@ def pool_settings(config: Config) -> PoolSettings:
     return PoolSettings(
         devices=pool.devices or "auto",
         batch_max=pool.batch_max,
+        texts_max=pool.texts_max,
+        text_cache_bytes=round(pool.text_cache_gb * 2**30),
         memory_bytes=round(pool.memory_gb * 2**30),
         heartbeat_seconds=pool.heartbeat,
         silent_seconds=pool.silent,

@@ -83,6 +83,8 @@ class PoolConfig(Section, frozen=True):
 
     devices: tuple[str, ...] = ()  # empty: every GPU, or the CPU
     batch_max: Positive = 8
+    texts_max: Positive = 16
+    text_cache_gb: Annotated[float, Meta(ge=0)] = 0.0  # 0: a tenth of memory_gb
     memory_gb: Annotated[float, Meta(ge=0)] = 0.0  # 0: measured
     threads: Count = 0  # 0: all cores
     heartbeat: Seconds = 2

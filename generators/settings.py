@@ -12,6 +12,8 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     devices: Literal["auto"] | tuple[str, ...] = "auto"  # names as torch has them: cpu, cuda:0, mps
     batch_max: int = 4  # pictures in one forward pass
+    texts_max: int = 16  # that one model writes side by side
+    text_cache_bytes: int = 0  # what they need beside the weights; 0: a tenth of memory_bytes
     memory_bytes: int = 0  # for weights, a device; 0: 90 % of the device's, half of the machine's for cpu
     heartbeat_seconds: float = 1.0
     silent_seconds: float = 15.0  # without a heartbeat: the process hangs or is stopped
@@ -36,6 +38,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     preview_every: int
     threads: int
     affinity_seconds: float
+    texts_max: int = 16
+    text_cache_bytes: int = 0
 
 
 def worker_settings(settings: PoolSettings, device: str) -> WorkerSettings:
@@ -48,4 +52,6 @@ def worker_settings(settings: PoolSettings, device: str) -> WorkerSettings:
         preview_every=settings.preview_every,
         threads=settings.threads,
         affinity_seconds=settings.affinity_seconds,
+        texts_max=settings.texts_max,
+        text_cache_bytes=settings.text_cache_bytes,
     )

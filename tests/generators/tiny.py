@@ -1,4 +1,4 @@
-"""Real models of four picture families and one language model, with random weights, small enough to be made on
+"""Real models of four picture families and four of language, with random weights, small enough to be made on
 the spot: a few hundred kilobytes each, saved as safetensors in the layout of their libraries."""
 
 from __future__ import annotations
@@ -25,8 +25,14 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     T5Config,
     T5EncoderModel,
@@ -93,9 +99,44 @@ def llama(folder: Path) -> None:
     torch.manual_seed(5)
     config = LlamaConfig(
         vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=128, bos_token_id=256, eos_token_id=257, pad_token_id=257,
+        num_key_value_heads=2, max_position_embeddings=128, initializer_range=0.2, bos_token_id=256,
+        eos_token_id=257, pad_token_id=257,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+
+
+def gpt2(folder: Path) -> None:
+    """With learned positions, and attention of its own making."""
+    torch.manual_seed(10)
+    config = GPT2Config(
+        vocab_size=300, n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.2,
+        bos_token_id=256, eos_token_id=257, pad_token_id=257,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+
+
+def mistral(folder: Path) -> None:
+    """Sees the last 16 tokens only."""
+    torch.manual_seed(11)
+    config = MistralConfig(
+        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128, sliding_window=16, initializer_range=0.2,
+        bos_token_id=256, eos_token_id=257, pad_token_id=257,
+    )  # fmt: skip
+    MistralForCausalLM(config).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+
+
+def mamba(folder: Path) -> None:
+    """Has no attention."""
+    torch.manual_seed(12)
+    config = MambaConfig(
+        vocab_size=300, hidden_size=16, state_size=4, num_hidden_layers=1, tie_word_embeddings=False,
+        bos_token_id=256, eos_token_id=257, pad_token_id=257,
+    )  # fmt: skip
+    MambaForCausalLM(config).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
 
 
