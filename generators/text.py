@@ -90,14 +90,15 @@ class TextRunner:
             return
         began = time.monotonic()
         failure = self._attempt()
-        share = (time.monotonic() - began) / len(self._running)
+        rows = len(self._running)
+        share = (time.monotonic() - began) / rows
         for answer in self._running:
             answer.job.device_seconds += share
         if failure:
             self._retreat(failure)
         else:
             self._finish()
-        self._host.pulse.beat()
+        self._host.pulse.beat(0 if failure else rows)
 
     def abandon(self) -> None:
         for answer in self._running:

@@ -64,7 +64,7 @@ class _Streamer(BaseStreamer):
         self._known = len(answer.prompt) + len(answer.tokens)  # transformers streams the prompt first
 
     def put(self, value: torch.Tensor) -> None:
-        self._pulse.beat()
+        self._pulse.beat(rows=1)
         for token in value.reshape(-1):
             if self._known:
                 self._known -= 1
