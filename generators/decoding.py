@@ -57,7 +57,7 @@ def decoder(causal: Any, model: Model, host: Host) -> tuple[Decoder, int]:
 def _batch(causal: Any, host: Host, context: int) -> tuple[Decoder, int]:
     """With a cache as large as settings and free memory allow."""
     texts_max = host.settings.texts_max
-    wanted = min(texts_max * context, _cache_bytes(host) // token_bytes(causal))
+    wanted = min(texts_max * context, _cache_bytes(causal, host) // token_bytes(causal))
     tokens_max = max(wanted, min(context, _CACHE_TOKENS_MIN))
     while (batch := _try(causal, tokens_max, texts_max)) is None:
         if tokens_max < 2 * _CACHE_TOKENS_MIN:
@@ -76,8 +76,9 @@ def _try(causal: Any, tokens_max: int, texts_max: int) -> Batch | None:
         return None
 
 
-def _cache_bytes(host: Host) -> int:
-    """For what all texts of one model need beside its weights."""
+def _cache_bytes(causal: Any, host: Host) -> int:
+    """For what all texts of one model need beside its weights: both together fit into the memory for models."""
     settings = host.settings
     memory_bytes = settings.memory_bytes or hardware.memory_bytes(settings.device)
-    return settings.text_cache_bytes or int(memory_bytes * _CACHE_SHARE)
+    wanted = settings.text_cache_bytes or int(memory_bytes * _CACHE_SHARE)
+    return min(wanted, memory_bytes - hardware.weight_bytes(causal))

@@ -40,7 +40,7 @@ class Bench:
     def __init__(self, source: str, device: str, tokens: int) -> None:
         settings = WorkerSettings(
             device=device, batch_max=1, memory_bytes=0, heartbeat_seconds=1.0, cache=".cache", preview_every=0,
-            threads=1,
+            threads=1, affinity_seconds=0.0,
         )  # fmt: skip
         torch.set_num_threads(1)
         logging.disable_progress_bar()
