@@ -30,6 +30,9 @@ class Sheet:
     status_chat: int = 0
     shown: str = ""
     shown_at: float = 0.0
+    preview: bytes = b""
+    previewed_at: float = 0.0
+    pictured: bool = False  # the status is a photo's caption
     drafted: bool = False
     closed: bool = False
     sent: list[int] = field(default_factory=list[int])

@@ -32,6 +32,7 @@ from tests.fakes.discord.state import (
 TOKEN = "good-token"
 BODY, FILES = web.RequestKey("body", object), web.RequestKey("files", list)
 VIEW, SEND, ATTACH, THREADS = 1 << 10, 1 << 11, 1 << 15, 1 << 35
+NOTES = frozenset({"owner", "edits", "pings", "reference", "at", "unheard"})  # what it never tells
 SENDING = ("components", "flags", "content", "embeds")
 
 
@@ -169,9 +170,16 @@ class FakeDiscord(State):
         except ApiError as error:
             answer = reply({"message": error.message, "code": error.code}, error.status)
         if failure:
+            self._note_unheard(answer)
             return self._fail(request, failure)
         answer.headers.update({"Via": "1.1 google", **_limits(request)})
         return answer
+
+    def _note_unheard(self, answer: web.Response) -> None:
+        """The bot never learns of this message, and may well send another."""
+        made = json.loads(bytes(answer.body or b"{}"))  # type: ignore[arg-type]
+        if message := self.messages.get(made.get("id", "") if isinstance(made, dict) else ""):
+            message["unheard"] = True
 
     async def _read(self, request: web.Request) -> tuple[Any, list[tuple[str, str, bytes]]]:
         if not request.content_type.startswith("multipart"):
@@ -390,6 +398,7 @@ class FakeDiscord(State):
             "flags": 0, "attachments": [], "components": [], "embeds": [], "mentions": [], "edits": 0,
             "timestamp": "2026-11-24T12:00:00+00:00", "nonce": body.get("nonce"),
             "reference": (body.get("message_reference") or {}).get("message_id"), "pings": [],
+            "at": time.monotonic(),
         }  # fmt: skip
         self._fill(message, body, request)
         allowed = (body.get("allowed_mentions") or {"users": ["*"]}).get("users", [])
@@ -427,9 +436,7 @@ class FakeDiscord(State):
 
 
 def _shown(message: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value for name, value in message.items() if name not in {"owner", "edits", "pings", "reference"}
-    }
+    return {name: value for name, value in message.items() if name not in NOTES}
 
 
 def _limits(request: web.Request) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.fakes.telegram import entities
 
 PHOTO_BYTES_MAX, FILE_BYTES_MAX = 10 << 20, 50 << 20
-NOTES = ("silent", "asks")  # what the server notes of a message and never tells
+NOTES = ("silent", "asks", "at", "unheard")  # what the server notes of a message and never tells
 Json = dict[str, Any]
 Files = dict[str, tuple[str, bytes]]
 
@@ -56,6 +56,7 @@ class Messages:
         self.files: dict[str, bytes] = {}
         self.drafts: list[Json] = []
         self.has_drafts = False
+        self.answered: set[tuple[int, int]] = set()  # messages that were replied to, and still are
 
     def chat(self, number: int) -> ChatState:
         return self.chats.setdefault(number, ChatState(number))
@@ -63,7 +64,7 @@ class Messages:
     def new(self, chat: int, sender: Json, **fields: Any) -> Json:
         message = {
             "message_id": next(self.numbers), "date": int(time.time()), "chat": self.chat(chat).json(),
-            "from": sender, **fields,
+            "from": sender, "at": time.monotonic(), **fields,
         }  # fmt: skip
         self.chat(chat).messages[message["message_id"]] = message
         return message
@@ -107,6 +108,8 @@ class Messages:
 
     async def on_edit_message_text(self, fields: Json, files: Files) -> Json | bool:
         text, found = _words(fields, "text", 4096)
+        if not fields.get("inline_message_id") and "text" not in self._editable(fields):
+            raise ApiError(400, "Bad Request: there is no text in the message to edit")
         return self._edit(fields, {"text": text, "entities": found})
 
     async def on_edit_message_media(self, fields: Json, files: Files) -> Json | bool:
@@ -120,13 +123,20 @@ class Messages:
             new["has_media_spoiler"] = True
         return self._edit(fields, new)
 
+    async def on_edit_message_caption(self, fields: Json, files: Files) -> Json | bool:
+        caption, found = _words(fields, "caption", 1024)
+        return self._edit(fields, {"caption": caption, "caption_entities": found})
+
     async def on_edit_message_reply_markup(self, fields: Json, files: Files) -> Json | bool:
         return self._edit(fields, {})
 
     async def on_delete_message(self, fields: Json, files: Files) -> bool:
         chat = self._open(int(fields["chat_id"]))
-        if chat.messages.pop(int(fields["message_id"]), None) is None:
+        gone = chat.messages.pop(int(fields["message_id"]), None)
+        if gone is None:
             raise ApiError(400, "Bad Request: message to delete not found")
+        if answered := gone.get("reply_to_message"):
+            self.answered.discard((chat.id, answered["message_id"]))
         return True
 
     def _open(self, number: int) -> ChatState:
@@ -151,6 +161,7 @@ class Messages:
                 raise ApiError(400, "Bad Request: message to be replied not found")
             if answered is not None:
                 more["reply_to_message"] = unnested(answered)
+                self.answered.add((chat.id, answered["message_id"]))
         if markup := fields.get("reply_markup"):
             more["reply_markup" if "inline_keyboard" in markup else "asks"] = markup
         more["silent"] = _true(fields.get("disable_notification"))

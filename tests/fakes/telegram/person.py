@@ -127,7 +127,7 @@ class Person:
             }
         date = content.pop("date", int(time.time()))
         message = self.server.new(self.at, content.pop("sender", self.json()), **content, **more, date=date)
-        await self.server.push(message=message)
+        await self.server.push(message=public(message))
         return message
 
 

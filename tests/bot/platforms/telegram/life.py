@@ -61,9 +61,10 @@ class Engine:
     "fail" fails, "long" and "endless" texts have 9,000 and 30,000 characters, "broken" ones have markup.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, hurried: bool = True) -> None:
         self.gate = asyncio.Event()
-        self.gate.set()
+        if hurried:
+            self.gate.set()
         self.requests: list[Request] = []
         self.inputs: list[dict[str, bytes]] = []
         self._cancels: dict[str, asyncio.Event] = {}

@@ -8,11 +8,13 @@ import io
 import time
 from datetime import timedelta
 
+import pytest
 from PIL import Image
 
+from bot.platforms.telegram import steps
 from generators.requests import ImageToImage, TextToImage, WriteText
 from tests.bot.platforms.telegram.conftest import Lives
-from tests.bot.platforms.telegram.life import Life, png
+from tests.bot.platforms.telegram.life import Engine, Life, png
 from tests.fakes.telegram import FakeTelegram, Person, keys, until, words
 from tests.fakes.telegram.person import data_of
 
@@ -38,6 +40,37 @@ async def test_words_become_a_status_that_turns_into_the_picture(life: Life, ann
     assert result["message_id"] == status["message_id"]
     assert keys(result) == ["Again", "Edit", "Vary", "Upscale", "Details", "Original", "Delete"]
     assert len(ann.seen) == 1
+
+
+async def test_what_takes_long_shows_previews_and_turns_into_the_picture_also_after_a_restart(
+    lives: Lives, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "PREVIEW_SECONDS", 0.2)
+    life = await lives.begin()
+    life.engine.gate.clear()
+    await ann.say("a red apple")
+    shown = await ann.sees_photo("▰▰▰▰▰▱▱▱▱▱", "Step 2 of 4")
+    assert life.server.data(shown) == b"jpeg"
+    assert keys(shown) == ["Cancel"]
+    life = await lives.restart(engine=Engine(hurried=False))
+    await until(lambda: len(life.engine.requests) == 1)
+    await ann.sees("Step 2 of 4")
+    life.engine.gate.set()
+    result = await ann.sees_photo("a red apple", "Done")
+    assert result["message_id"] == shown["message_id"]
+    assert len(ann.seen) == 1
+
+
+async def test_a_failure_after_a_preview_leaves_one_message(
+    life: Life, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "PREVIEW_SECONDS", 0.2)
+    life.engine.gate.clear()
+    await ann.say("please fail")
+    await ann.sees_photo("Step 2 of 4")
+    life.engine.gate.set()
+    await ann.sees("Your credits are back")
+    await until(lambda: len(ann.seen) == 1)
 
 
 async def test_small_pictures_are_enlarged_and_the_original_is_untouched(life: Life, ann: Person) -> None:
@@ -109,11 +142,9 @@ async def test_a_button_rests_while_its_job_is_on_its_way_and_wakes_after_also_a
     assert "photo" in result
     asked = await ann.press(result, "⏳ Vary")
     assert "once more" in asked["text"]
-    await ann.press(result, "Again")
-    await until(lambda: [each[0] for each in keys(result)].count("⏳") == 2)
     (await lives.restart()).engine.gate.set()
     await until(lambda: keys(result) == before)
-    await lives.now.settled(3) if lives.now else None
+    await lives.now.settled(2) if lives.now else None
 
 
 async def test_pressing_twice_asks_whether_it_was_meant(life: Life, ann: Person) -> None:
