@@ -51,6 +51,14 @@ def dtype(model: Model, device: str) -> torch.dtype:
     return torch.bfloat16
 
 
+def wait(device: str) -> None:
+    """Until the device has done what it was asked, so that time can be measured."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    elif device.startswith("mps"):
+        torch.mps.synchronize()
+
+
 def sweep() -> None:
     """Give freed memory back to the device."""
     gc.collect()

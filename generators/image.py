@@ -1,32 +1,30 @@
-"""The engine for pictures: any stock diffusers pipeline, batches of requests that differ in prompt, seed, source.
+"""The engine for pictures: any stock diffusers pipeline, any number of jobs side by side, batched step by step.
 
-A batch is a list of rows, one a picture, run in passes of at most so many rows as memory has been seen to bear.
-Within a pass a cancelled job's rows are computed to the end but dropped; when nobody wants any row, it stops.
+A job is a sheet of rows, a row is one picture and one task of the hub. Jobs may differ in all that a request says;
+those of one size and LoRA share forwards. Finished pictures become files in a thread, so that steps go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
-from generators import hardware, labels, pipelines, previews, source
+from generators import faults, hardware, labels, pipelines, previews, schedulers, shell, source, starts
 from generators.engine import Host, ModelUnavailable
-from generators.image_call import arguments, fitted
+from generators.hub import Failure, Hub, Task
+from generators.image_call import arguments, fitted, rows_of_step, strength
 from generators.job import Job
 from generators.models import Model
-from generators.pipelines import Pipelines
-from generators.requests import Artifact, ImageToImage, TextToImage
-from generators.sheets import Abandoned, Row, Sheet, Watch
-
-Size = tuple[int, int]
-
-
-class OutOfMemory(Exception):
-    """A pass did not fit."""
+from generators.pipelines import Pipeline, Pipelines
+from generators.profiles import Profiles
+from generators.requests import Artifact, ImageToImage, Inpaint, TextToImage
+from generators.sheets import Row, Sheet
 
 
 def load(model: Model, host: Host) -> ImageRunner:
@@ -41,111 +39,203 @@ class ImageRunner:
         self._model = model
         self._host = host
         self._previewer = previews.fit(loaded.vae) if host.settings.preview_every else None
-        self._bearable: dict[Size, int] = {}  # rows in a pass, learnt from running out of memory
+        self._hub = Hub(
+            device=host.settings.device,
+            profiles=Profiles(Path(host.settings.cache), _subject(model, host.settings.device)),
+            rows=2 * host.settings.batch_max,
+            adapt=loaded.adapt,
+            relieve=lambda: host.relieve(),
+            beat=host.pulse.beat,
+        )
+        self._shells: dict[type, Pipeline] = {}
+        self._sheets: dict[Job, Sheet] = {}
+        self._tasks: dict[Task, Row] = {}
+        self._files: dict[Job, futures.Future[tuple[Artifact, ...]]] = {}
+        self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix="files")
 
     def memory_bytes(self) -> int:
         return self._pipelines.memory_bytes()
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        sheets = [sheet for job in jobs if (sheet := _sheet(job))]
-        for sheet in sheets:
-            sheet.report()
-        waiting = [row for sheet in sheets for row in sheet.rows]
-        while waiting := [row for row in waiting if not row.job.drop_if_cancelled()]:
-            done = self._pass(waiting[: self._cap(waiting[0].request)])
-            waiting = [row for row in waiting if row not in done]
+    def jobs(self) -> Sequence[Job]:
+        return list(self._sheets)
 
-    def _pass(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Run some rows; those that now are settled. After running out of memory: none, but the next pass is
-        smaller; a row that does so alone fails."""
-        try:
-            self._settle(rows, self._drawn(rows))
-            return rows
-        except Abandoned:
-            return rows
-        except OutOfMemory:
-            pass  # what follows must be outside: the traceback holds the failed pass's memory
-        hardware.sweep()
-        if len(rows) > 1:
-            self._bearable[_size(rows[0].request)] = len(rows) // 2
-        elif not self._host.relieve():
-            rows[0].job.fail(
-                "out_of_memory", f"One picture of {self._model.name} does not fit into the device."
-            )
-        return []
+    def room(self, job: Job) -> bool:
+        """Whether its rows fit into the forwards that run, or nothing runs. One to be alone waits and is let be."""
+        if not self._sheets or not isinstance(job.request, TextToImage):
+            return True
+        if job.submit.alone or any(running.submit.alone for running in self._sheets):
+            return False
+        drawn = sum(self._load(row.request) for row in self._tasks.values() if row.share < 1)
+        return drawn + job.request.count * self._load(job.request) <= 1
 
-    def _drawn(self, rows: Sequence[Row]) -> Any:
-        """The pipeline's output. Raises `OutOfMemory` and `Abandoned`."""
-        request = rows[0].request
-        watch = Watch(rows, self._host, self._previewer)
+    def begin(self, job: Job) -> None:
         try:
-            pipeline = self._pipelines.prepared(
-                from_picture=isinstance(request, ImageToImage),
-                scheduler=request.scheduler,
-                loras=request.loras,
-            )
-            return pipeline(**arguments(pipeline, rows, watch.step_done))
+            self._take(job)
+        except source.SourceRefused as error:
+            job.fail("bad_input", str(error))
         except ModelUnavailable as error:
-            for row in rows:
-                row.job.fail("model_unavailable", str(error))
-            raise Abandoned from error
-        except (RuntimeError, MemoryError) as error:
-            if hardware.is_out_of_memory(error):
-                raise OutOfMemory from None
-            raise
+            job.fail("model_unavailable", str(error))
+
+    def step(self) -> None:
+        for job in [job for job in self._sheets if job.drop_if_cancelled()]:
+            self._let_go(job)
+        for ended in self._hub.turn():
+            self._settle(self._tasks.pop(ended.task, None), ended.output)
+        self._finish()
+
+    def abandon(self) -> None:
+        for job in self.jobs():
+            self._let_go(job)
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        try:
+            for job in jobs:
+                self.begin(job)
+            while self._sheets:
+                self.step()
         finally:
-            watch.charge()
+            self.abandon()
 
-    def _settle(self, rows: Sequence[Row], output: Any) -> None:
-        withheld = getattr(output, "nsfw_content_detected", None) or [False] * len(rows)
-        for row, pixels, hidden in zip(rows, output.images, withheld, strict=True):
-            if hidden:
-                row.job.fail("bad_output", "The model's safety checker withheld a picture.")
-            elif not np.isfinite(pixels).all():
-                row.job.fail("bad_output", f"{self._model.name} made a picture of invalid numbers.")
-            else:
-                row.picture = Image.fromarray((pixels * 255).round().astype(np.uint8))
-        for sheet in dict.fromkeys(row.sheet for row in rows):
-            _finish(sheet)
+    def _take(self, job: Job) -> None:
+        request = job.request
+        if not isinstance(request, TextToImage):
+            raise ModelUnavailable(f"{request.model} makes pictures and cannot answer this kind of request.")
+        pipeline = self._pipelines.suiting(request)
+        self._pipelines.know(request.loras)
+        start, mask = _start(job, request)
+        sheet = Sheet(job, request)
+        sheet.rows += [Row(sheet, index, start, mask) for index in range(request.count)]
+        self._sheets[job] = sheet
+        sheet.report()
+        for row in sheet.rows:
+            self._hub.add(self._task(pipeline, row))
 
-    def _cap(self, request: TextToImage) -> int:
-        return self._bearable.get(_size(request), self._host.settings.batch_max)
+    def _task(self, pipeline: Pipeline, row: Row) -> Task:
+        request = row.request
 
+        def charge(seconds: float) -> None:
+            row.job.device_seconds += seconds
 
-def _sheet(job: Job) -> Sheet | None:
-    """None for a job that cannot be begun: it has been answered."""
-    request = job.request
-    if not isinstance(request, TextToImage):
-        job.fail(
-            "model_unavailable", f"{request.model} makes pictures and cannot answer this kind of request."
+        task = Task(
+            lambda: self._draw(pipeline, row),
+            size=(request.width, request.height),
+            loras=request.loras,
+            charge=charge,
         )
-        return None
-    sheet = Sheet(job, request)
-    try:
-        start = _start(job, request)
-    except source.SourceRefused as error:
-        job.fail("bad_input", str(error))
-        return None
-    sheet.rows += [Row(sheet, index, start) for index in range(request.count)]
-    return sheet
+        self._tasks[task] = row
+        return task
+
+    def _draw(self, pipeline: Pipeline, row: Row) -> Any:
+        """One picture, the stock pipeline's way: this is what a task runs."""
+        request = row.request
+        scheduler = self._pipelines.scheduler(request.scheduler)
+        own = shell.of_task(self._shell(pipeline), scheduler)
+        if isinstance(request, ImageToImage) and starts.can_start_late(pipeline):
+            assert row.source is not None
+            starts.start_late(own, row.source, strength(request))
+        schedulers.watch(scheduler, lambda latents: self._step_done(row, own, latents))
+        return own(**arguments(own, row))
+
+    def _shell(self, pipeline: Pipeline) -> Pipeline:
+        if type(pipeline) not in self._shells:
+            self._shells[type(pipeline)] = shell.shelled(pipeline, self._hub)
+        return self._shells[type(pipeline)]
+
+    def _step_done(self, row: Row, pipeline: Pipeline, latents: torch.Tensor) -> None:
+        row.step_done(getattr(pipeline, "_num_timesteps", None) or len(pipeline.scheduler.timesteps))
+        row.sheet.report(self._preview(row, pipeline, latents))
+
+    def _preview(self, row: Row, pipeline: Pipeline, latents: torch.Tensor) -> bytes:
+        """Of each job's first picture, every so many steps, but not of the last: that is the picture."""
+        every = self._host.settings.preview_every
+        if self._previewer is None or row.index > 0 or row.share == 1 or row.steps % every:
+            return b""
+        latents = previews.unpacked(pipeline, latents, row.request.width, row.request.height)
+        return self._previewer.jpeg(latents[0]) if self._previewer.suits(latents) else b""
+
+    def _settle(self, row: Row | None, output: Any) -> None:
+        if row is None or row.job not in self._sheets:
+            return
+        match output:
+            case Failure(code="out_of_memory"):
+                row.job.fail(
+                    "out_of_memory", f"One picture of {self._model.name} does not fit into the device."
+                )
+            case Failure(code=code, message=message):
+                row.job.fail(code, message)
+            case _:
+                self._develop(row, output)
+        if row.job.ended:
+            self._let_go(row.job)
+        elif row.sheet.is_drawn:
+            self._files[row.job] = self._thread.submit(_artifacts, row.sheet)
+
+    def _develop(self, row: Row, output: Any) -> None:
+        pixels = output.images[0]
+        if any(getattr(output, "nsfw_content_detected", None) or ()):
+            row.job.fail("bad_output", "The model's safety checker withheld a picture.")
+        elif not np.isfinite(pixels).all():
+            row.job.fail("bad_output", f"{self._model.name} made a picture of invalid numbers.")
+        else:
+            row.picture = _kept(Image.fromarray((pixels * 255).round().astype(np.uint8)), row)
+
+    def _finish(self) -> None:
+        """Answer the jobs whose files are ready; with nothing else to do, wait for one."""
+        if self._files and not self._tasks:
+            futures.wait(self._files.values(), return_when=futures.FIRST_COMPLETED)
+        for job in [job for job, files in self._files.items() if files.done()]:
+            try:
+                job.finish(self._files[job].result())
+            except Exception as error:
+                faults.print_frames(error)
+                job.fail("internal", faults.place(error))
+            self._let_go(job)
+
+    def _let_go(self, job: Job) -> None:
+        """Forget a job and all that runs for it."""
+        self._sheets.pop(job, None)
+        self._files.pop(job, None)
+        for task in [task for task, row in self._tasks.items() if row.job is job]:
+            del self._tasks[task]
+            self._hub.drop(task)
+
+    def _load(self, request: TextToImage) -> float:
+        """The share of a full forward that one of its pictures takes."""
+        rows = rows_of_step(self._pipelines.suiting(request), request)
+        return rows / self._hub.cap(self._pipelines.denoiser, (request.width, request.height))
 
 
-def _start(job: Job, request: TextToImage) -> Image.Image | None:
+def _start(job: Job, request: TextToImage) -> tuple[Image.Image | None, Image.Image | None]:
+    """What a job starts from, and where that is drawn anew. Raises `SourceRefused`."""
     if not isinstance(request, ImageToImage):
-        return None
-    return fitted(source.decode(job.inputs.get(request.source, b"")), request)
+        return None, None
+    data = job.inputs.get(request.source, b"")
+    if not isinstance(request, Inpaint):
+        return fitted(source.decode(data), request), None
+    picture, mask = source.cut_out(data)
+    return fitted(picture, request), fitted(mask, request)
 
 
-def _finish(sheet: Sheet) -> None:
-    pictures = [(row.seed, row.picture) for row in sheet.rows if row.picture is not None]
-    if not sheet.job.drop_if_cancelled() and len(pictures) == len(sheet.rows):
-        sheet.job.finish(tuple(_artifact(sheet.request, seed, picture) for seed, picture in pictures))
+def _kept(picture: Image.Image, row: Row) -> Image.Image:
+    """With a mask, what was not to be drawn anew is the source's, to the pixel: a VAE gives it back only nearly."""
+    if row.mask is None or row.source is None:
+        return picture
+    return Image.composite(picture, row.source, row.mask)
 
 
-def _artifact(request: TextToImage, seed: int, picture: Image.Image) -> Artifact:
-    data = labels.encode(picture, labels.label(request, seed=seed))
-    return Artifact(media_type="image/png", data=data, width=picture.width, height=picture.height, seed=seed)
+def _artifacts(sheet: Sheet) -> tuple[Artifact, ...]:
+    return tuple(_artifact(row) for row in sheet.rows)
 
 
-def _size(request: TextToImage) -> Size:
-    return request.width, request.height
+def _artifact(row: Row) -> Artifact:
+    picture = row.picture
+    assert picture is not None
+    data = labels.encode(picture, labels.label(row.request, seed=row.seed))
+    return Artifact(
+        media_type="image/png", data=data, width=picture.width, height=picture.height, seed=row.seed
+    )
+
+
+def _subject(model: Model, device: str) -> str:
+    """What a profile of forwards is about."""
+    return "|".join((model.source, model.revision, model.variant, model.dtype, hardware.name(device)))

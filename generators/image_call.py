@@ -1,4 +1,4 @@
-"""The arguments of one pipeline call for one pass: only what the pipeline's signature takes.
+"""The arguments of one picture's pipeline call: only what the pipeline's signature takes.
 
 Families differ: Flux knows no negative prompt in its usual mode, Qwen-Image calls guidance `true_cfg_scale`,
 SD1.5's image-to-image takes its size from the picture.
@@ -6,7 +6,6 @@ SD1.5's image-to-image takes its size from the picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,25 +15,34 @@ from generators.pipelines import Pipeline, accepted
 from generators.requests import ImageToImage, TextToImage
 from generators.sheets import Row
 
-StepDone = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
-
 _SEED_MASK = 2**63 - 1
 
 
-def arguments(pipeline: Pipeline, rows: Sequence[Row], step_done: StepDone) -> dict[str, Any]:
-    """All rows are alike but for prompt, seed and source."""
+def arguments(pipeline: Pipeline, row: Row) -> dict[str, Any]:
+    request = row.request
     takes = accepted(pipeline)
     wanted = {
-        "prompt": [row.request.prompt for row in rows],
-        **_size(rows[0].request),
-        **_guidance(takes, rows),
-        **_source(rows),
-        **_callback(takes, step_done),
-        "num_inference_steps": rows[0].request.steps,
-        "generator": [_generator(row.seed) for row in rows],
+        "prompt": request.prompt,
+        "width": request.width,
+        "height": request.height,
+        **_guidance(takes, request),
+        **_source(row),
+        "num_inference_steps": request.steps,
+        "generator": _generator(row.seed),
         "output_type": "np",
     }
     return {name: value for name, value in wanted.items() if name in takes}
+
+
+def rows_of_step(pipeline: Pipeline, request: TextToImage) -> int:
+    """How many rows of a forward one picture takes: most families guide by a second row beside the first."""
+    is_double = accepted(pipeline).get("true_cfg_scale") is None and request.guidance > 1
+    return 2 if is_double else 1
+
+
+def strength(request: ImageToImage) -> float:
+    """At least so much that one step is left."""
+    return min(1.0, max(request.strength, 1 / request.steps + 1e-6))
 
 
 def fitted(source: Image.Image, request: TextToImage) -> Image.Image:
@@ -42,39 +50,24 @@ def fitted(source: Image.Image, request: TextToImage) -> Image.Image:
     return ImageOps.fit(source, (request.width, request.height), Image.Resampling.LANCZOS)
 
 
-def _size(request: TextToImage) -> dict[str, Any]:
-    return {"width": request.width, "height": request.height}
-
-
-def _guidance(takes: dict[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
-    guidance = rows[0].request.guidance
-    negative = [row.request.negative for row in rows]
+def _guidance(takes: dict[str, Any], request: TextToImage) -> dict[str, Any]:
     true_guidance = takes.get("true_cfg_scale")
     if true_guidance is None:
-        return {"guidance_scale": guidance, "negative_prompt": negative}
+        return {"guidance_scale": request.guidance, "negative_prompt": request.negative}
     if true_guidance > 1:  # Qwen-Image: a blank negative prompt switches guidance on
-        return {"true_cfg_scale": guidance, "negative_prompt": [text or " " for text in negative]}
-    return {"guidance_scale": guidance}  # Flux: distilled into the model, which knows no negative prompt
+        return {"true_cfg_scale": request.guidance, "negative_prompt": request.negative or " "}
+    return {
+        "guidance_scale": request.guidance
+    }  # Flux: distilled into the model, which knows no negative prompt
 
 
-def _source(rows: Sequence[Row]) -> dict[str, Any]:
-    request = rows[0].request
+def _source(row: Row) -> dict[str, Any]:
+    request = row.request
     if not isinstance(request, ImageToImage):
         return {}
-    least = 1 / request.steps + 1e-6  # below, no step would be left
-    return {"image": [row.source for row in rows], "strength": min(1.0, max(request.strength, least))}
-
-
-def _callback(takes: dict[str, Any], step_done: StepDone) -> dict[str, Any]:
-    if "callback_on_step_end" in takes:
-        return {"callback_on_step_end": step_done}
-
-    def legacy(step: int, timestep: Any, latents: torch.Tensor) -> None:
-        step_done(None, step, timestep, {"latents": latents})
-
-    return {"callback": legacy, "callback_steps": 1}
+    return {"image": row.source, "mask_image": row.mask, "strength": strength(request)}
 
 
 def _generator(seed: int) -> torch.Generator:
-    """On the CPU whatever the device: the same seed is the same picture everywhere, whoever shares its batch."""
+    """On the CPU whatever the device: the same seed is the same picture everywhere, whoever shares its forwards."""
     return torch.Generator("cpu").manual_seed(seed & _SEED_MASK)

@@ -1,72 +1,100 @@
-"""Diffusers at the edge: loading a stock pipeline, its image-to-image sibling, its LoRAs. Untyped inside."""
+"""Diffusers at the edge: loading a stock pipeline, its siblings, schedulers and LoRAs. Untyped inside."""
 
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from generators import hardware, schedulers, weights
+from generators import hardware, schedulers, starts, weights
 from generators.engine import ModelUnavailable
 from generators.models import Model
-from generators.requests import LoraUse
+from generators.requests import ImageToImage, Inpaint, LoraUse, TextToImage
 
+Loras = tuple[LoraUse, ...]
 Pipeline = Any  # diffusers.DiffusionPipeline: its classes share no typed call
 
 
 class Pipelines:
-    """One model's text-to-image pipeline, and the sibling that shares its weights."""
+    """One model's text-to-image pipeline, and the siblings that share its weights."""
 
     def __init__(self, text_to_image: Pipeline, model: Model) -> None:
         self._text_to_image = text_to_image
-        self._image_to_image: Pipeline | None = None
+        self._siblings: dict[str, Pipeline] = {}
         self._model = model
-        self._scheduler = text_to_image.scheduler
+        self._schedulers = schedulers.Schedulers(text_to_image.scheduler)
         self._adapters: dict[str, str] = {}  # LoRA -> the name that peft knows it by
+        self._applied: Loras = ()
 
     @property
     def vae(self) -> Any:
         return getattr(self._text_to_image, "vae", None)
 
+    @property
+    def denoiser(self) -> str:
+        """The name of the part that is called in each step."""
+        return "unet" if hasattr(self._text_to_image, "unet") else "transformer"
+
     def memory_bytes(self) -> int:
         parts = self._text_to_image.components.values()
         return sum(hardware.weight_bytes(part) for part in parts if isinstance(part, torch.nn.Module))
 
-    def prepared(self, *, from_picture: bool, scheduler: str, loras: tuple[LoraUse, ...]) -> Pipeline:
-        """The pipeline for one batch. Raises `ModelUnavailable`."""
-        pipeline = self._sibling() if from_picture else self._text_to_image
-        pipeline.scheduler = schedulers.fresh(self._scheduler, scheduler or self._model.scheduler)
-        self._apply(loras)
-        return pipeline
+    def suiting(self, request: TextToImage) -> Pipeline:
+        """Raises `ModelUnavailable` for a kind of request that the model's family knows no pipeline for."""
+        match request:
+            case Inpaint():
+                return self._sibling("AutoPipelineForInpainting", "cannot redraw a part of a picture")
+            case ImageToImage() if starts.can_start_late(self._text_to_image):
+                return self._text_to_image
+            case ImageToImage():
+                return self._sibling("AutoPipelineForImage2Image", "cannot start from a picture")
+            case _:
+                return self._text_to_image
 
-    def _sibling(self) -> Pipeline:
-        if self._image_to_image is None:
+    def scheduler(self, name: str) -> Any:
+        """A new one; an empty name means the model entry's, or the one it came with."""
+        return self._schedulers.fresh(name or self._model.scheduler)
+
+    def know(self, loras: Loras) -> None:
+        """Load what is not yet loaded. Raises `ModelUnavailable`."""
+        for use in loras:
+            self._adapter(use.name)
+
+    def adapt(self, loras: Loras) -> None:
+        """Put on exactly these, which are known."""
+        if loras == self._applied:
+            return
+        if loras:
+            names = [self._adapters[use.name] for use in loras]
+            self._text_to_image.enable_lora()
+            self._text_to_image.set_adapters(names, adapter_weights=[use.weight for use in loras])
+        else:
+            self._text_to_image.disable_lora()
+        self._applied = loras
+
+    def _sibling(self, auto: str, lack: str) -> Pipeline:
+        if auto not in self._siblings:
             import diffusers
 
             library: Any = diffusers
             try:
-                sibling: Pipeline = library.AutoPipelineForImage2Image.from_pipe(self._text_to_image)
+                sibling: Pipeline = getattr(library, auto).from_pipe(self._text_to_image)
             except ValueError as error:
-                raise ModelUnavailable(f"{self._model.name} cannot start from a picture.") from error
+                raise ModelUnavailable(f"{self._model.name} {lack}.") from error
             sibling.set_progress_bar_config(disable=True)
-            self._image_to_image = sibling
-        return self._image_to_image
-
-    def _apply(self, loras: tuple[LoraUse, ...]) -> None:
-        if loras:
-            names = [self._adapter(use.name) for use in loras]
-            self._text_to_image.enable_lora()
-            self._text_to_image.set_adapters(names, adapter_weights=[use.weight for use in loras])
-        elif self._adapters:
-            self._text_to_image.disable_lora()
+            self._siblings[auto] = sibling
+        return self._siblings[auto]
 
     def _adapter(self, lora: str) -> str:
         if lora not in self._adapters:
             name = f"lora{len(self._adapters)}"
             self._load_lora(lora, name)
             self._adapters[lora] = name
+            self._text_to_image.disable_lora()
+            self._applied = ()
         return self._adapters[lora]
 
     def _load_lora(self, lora: str, name: str) -> None:
@@ -94,7 +122,12 @@ def load(model: Model, device: str, cache: Path) -> Pipelines:
 
 def accepted(pipeline: Pipeline) -> dict[str, Any]:
     """The arguments that a pipeline's call takes, with their defaults."""
-    parameters = inspect.signature(type(pipeline).__call__).parameters
+    return _accepted(pipeline.__class__)
+
+
+@cache
+def _accepted(kind: Any) -> dict[str, Any]:
+    parameters = inspect.signature(kind.__call__).parameters
     return {name: parameter.default for name, parameter in parameters.items()}
 
 
@@ -125,8 +158,8 @@ def _placed(pipeline: Pipeline, device: str) -> Pipeline:
         raise MemoryError(str(error)) from None
     pipeline.set_progress_bar_config(disable=True)
     vae: Any = getattr(pipeline, "vae", None)
-    if hasattr(vae, "enable_slicing"):
-        vae.enable_slicing()  # decodes picture by picture: the peak of memory is not the batch's
+    if vae is not None and vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+        vae.to(torch.float32)  # once, not around each decoding: others may be using it then
     return pipeline
 
 

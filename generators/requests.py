@@ -48,6 +48,12 @@ class ImageToImage(TextToImage, frozen=True, kw_only=True, tag="image_to_image")
     strength: float = 0.6
 
 
+class Inpaint(ImageToImage, frozen=True, kw_only=True, tag="inpaint"):
+    """Like ImageToImage, but only where the source is transparent is it drawn anew: its alpha channel is the mask."""
+
+    strength: float = 1.0
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     role: Literal["system", "user", "assistant"]
     content: str
@@ -70,7 +76,7 @@ class WriteText(msgspec.Struct, frozen=True, kw_only=True, tag="write_text"):
     media_type: str = "text/plain"
 
 
-Request = TextToImage | ImageToImage | WriteText
+Request = TextToImage | ImageToImage | Inpaint | WriteText
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,13 @@
-"""Schedulers by the names that people know. Each is made anew for a batch: instances keep state."""
+"""Schedulers by the names that people know. Each picture has its own: instances keep state."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
+
+import torch
 
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),
@@ -23,7 +28,34 @@ NAMES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def fresh(original: Any, name: str) -> Any:
+class Schedulers:
+    """Makes new ones after the one that a model came with."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+        self._templates: dict[str, Any] = {}
+
+    def fresh(self, name: str) -> Any:
+        """A copy of one that never stepped: much cheaper than computing its tables again."""
+        if name not in self._templates:
+            self._templates[name] = of_name(self._original, name)
+        return copy.deepcopy(self._templates[name])
+
+
+def watch(scheduler: Any, seen: Callable[[torch.Tensor], None]) -> None:
+    """Show `seen` the latents after each step: every family's loop calls `step` once a step."""
+    step = scheduler.step
+
+    @wraps(step)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        output = step(*args, **kwargs)
+        seen(output[0])
+        return output
+
+    scheduler.step = watched
+
+
+def of_name(original: Any, name: str) -> Any:
     """A new scheduler of the friendly `name`, with the settings of the one that the model came with.
 
     An empty or unknown name means the model's own, and so does any name for a flow-matching model: the others

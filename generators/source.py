@@ -56,15 +56,13 @@ def inspect(data: bytes, *, bytes_max: int = BYTES_MAX, pixels_max: int = PIXELS
 
 def decode(data: bytes, *, bytes_max: int = BYTES_MAX, pixels_max: int = PIXELS_MAX) -> Image.Image:
     """The first frame as RGB, upright, transparency on white. Raises `SourceRefused`."""
-    picture = _opened(data, bytes_max=bytes_max, pixels_max=pixels_max)
-    try:
-        picture.load()
-        upright = ImageOps.exif_transpose(picture)
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        raise SourceRefused(
-            "truncated", "The picture is damaged or incomplete. Please send it again."
-        ) from error
-    return _flat(upright)
+    return _flat(_upright(_opened(data, bytes_max=bytes_max, pixels_max=pixels_max)))
+
+
+def cut_out(data: bytes) -> tuple[Image.Image, Image.Image]:
+    """A picture as `decode` has it, and its mask: white where it is transparent. Raises `SourceRefused`."""
+    layered = _upright(_opened(data, bytes_max=BYTES_MAX, pixels_max=PIXELS_MAX)).convert("RGBA")
+    return _flat(layered), layered.getchannel("A").point([255] * 128 + [0] * 128)
 
 
 def _opened(data: bytes, *, bytes_max: int, pixels_max: int) -> Image.Image:
@@ -83,6 +81,16 @@ def _opened(data: bytes, *, bytes_max: int, pixels_max: int) -> Image.Image:
     if min(picture.size) < SIDE_MIN:
         raise SourceRefused("too_small", f"The picture is smaller than {SIDE_MIN} pixels. Send a larger one.")
     return picture
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        raise SourceRefused(
+            "truncated", "The picture is damaged or incomplete. Please send it again."
+        ) from error
 
 
 def _identified(data: bytes) -> Image.Image:

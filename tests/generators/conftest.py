@@ -20,7 +20,7 @@ from generators.requests import Request
 from generators.settings import WorkerSettings
 from tests.generators import tiny
 
-FAMILIES = ("sd15", "sdxl", "sd3", "flux")
+FAMILIES = ("sd15", "sdxl", "sd3", "flux", "pixart", "sana", "qwen")
 CACHE = Path(os.environ.get("ATELIER_TEST_CACHE") or Path(__file__).parents[2] / ".cache")
 
 

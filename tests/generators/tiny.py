@@ -1,4 +1,4 @@
-"""Real models of four picture families and four of language, with random weights, small enough to be made on
+"""Real models of seven picture families and four of language, with random weights, small enough to be made on
 the spot: a few hundred kilobytes each, saved as safetensors in the layout of their libraries."""
 
 from __future__ import annotations
@@ -8,11 +8,20 @@ from typing import Any
 
 import torch
 from diffusers import (
+    AutoencoderDC,
     AutoencoderKL,
+    AutoencoderKLQwenImage,
     DDIMScheduler,
+    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
+    SanaPipeline,
+    SanaTransformer2DModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -25,6 +34,8 @@ from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
+    Gemma2Config,
+    Gemma2Model,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -34,6 +45,8 @@ from transformers import (
     MistralConfig,
     MistralForCausalLM,
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
     T5Config,
     T5EncoderModel,
 )
@@ -42,6 +55,10 @@ from generators import embedded
 
 _TOKENIZER = embedded.locate(embedded.TINY_EMOJI, Path()) / "tokenizer"
 _VOCABULARY = 3506
+_DECODER: dict[str, Any] = {
+    "vocab_size": 300, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257,
+}  # fmt: skip
 
 
 def sd15(folder: Path) -> None:
@@ -68,12 +85,12 @@ def sdxl(folder: Path) -> None:
 def sd3(folder: Path) -> None:
     torch.manual_seed(3)
     transformer = SD3Transformer2DModel(
-        sample_size=32, patch_size=2, in_channels=4, num_layers=1, attention_head_dim=8, num_attention_heads=4,
-        joint_attention_dim=32, caption_projection_dim=32, pooled_projection_dim=32, out_channels=4,
+        sample_size=32, patch_size=2, in_channels=16, num_layers=1, attention_head_dim=8, num_attention_heads=4,
+        joint_attention_dim=32, caption_projection_dim=32, pooled_projection_dim=32, out_channels=16,
         pos_embed_max_size=32,
     )  # fmt: skip
     pipe = StableDiffusion3Pipeline(
-        **_common(4, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
+        **_common(16, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
         text_encoder=_clip_projected(16), tokenizer=_tokenizer(), text_encoder_2=_clip_projected(16),
         tokenizer_2=_tokenizer(), text_encoder_3=_t5(), tokenizer_3=byte_tokenizer(),
     )  # fmt: skip
@@ -90,6 +107,66 @@ def flux(folder: Path) -> None:
     pipe = FluxPipeline(
         **_common(4, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
         text_encoder=_clip(32), tokenizer=_tokenizer(), text_encoder_2=_t5(), tokenizer_2=byte_tokenizer(),
+    )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+
+
+def pixart(folder: Path) -> None:
+    """Its pipeline draws in 256 x 256 whatever is asked for, and shrinks the picture."""
+    torch.manual_seed(10)
+    transformer = PixArtTransformer2DModel(
+        sample_size=32, num_layers=1, patch_size=2, attention_head_dim=8, num_attention_heads=2, caption_channels=32,
+        in_channels=4, cross_attention_dim=16, out_channels=8, norm_type="ada_norm_single",
+        norm_elementwise_affine=False, norm_eps=1e-6,
+    )  # fmt: skip
+    pipe = PixArtSigmaPipeline(
+        **_common(4, blocks=4), transformer=transformer, scheduler=DPMSolverMultistepScheduler(),
+        text_encoder=_t5(), tokenizer=byte_tokenizer(),
+    )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+
+
+def sana(folder: Path) -> None:
+    """Its pipeline draws in 512 x 512 whatever is asked for, and shrinks the picture."""
+    torch.manual_seed(11)
+    transformer = SanaTransformer2DModel(
+        patch_size=1, in_channels=4, out_channels=4, num_layers=1, num_attention_heads=2, attention_head_dim=4,
+        num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32,
+        sample_size=16,
+    )  # fmt: skip
+    coarse = 6  # halvings of the size, less one
+    vae = AutoencoderDC(
+        in_channels=3, latent_channels=4, attention_head_dim=2, scaling_factor=0.4,
+        encoder_block_types=("ResBlock",) * coarse, decoder_block_types=("ResBlock",) * coarse,
+        encoder_block_out_channels=(4,) * coarse, decoder_block_out_channels=(4,) * coarse,
+        encoder_qkv_multiscales=((),) * coarse, decoder_qkv_multiscales=((),) * coarse,
+        encoder_layers_per_block=(1,) * coarse, decoder_layers_per_block=[1] * coarse, downsample_block_type="conv",
+        upsample_block_type="interpolate", decoder_norm_types="rms_norm", decoder_act_fns="silu",
+    )  # fmt: skip
+    pipe = SanaPipeline(
+        vae=vae, transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), tokenizer=byte_tokenizer(),
+        text_encoder=_gemma(),
+    )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+
+
+def qwen(folder: Path) -> None:
+    torch.manual_seed(12)
+    transformer = QwenImageTransformer2DModel(
+        patch_size=2, in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=32, axes_dims_rope=(4, 6, 6),
+    )  # fmt: skip
+    vae = AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+    pipe = QwenImagePipeline(
+        vae=vae, transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), tokenizer=byte_tokenizer(),
+        text_encoder=_qwen_vl(),
     )  # fmt: skip
     pipe.save_pretrained(folder, safe_serialization=True)
 
@@ -166,11 +243,12 @@ def lora(pipeline_folder: Path, file: Path) -> None:
     )
 
 
-def _common(channels: int, shift: float | None = None) -> dict[str, Any]:
+def _common(channels: int, shift: float | None = None, blocks: int = 2) -> dict[str, Any]:
     torch.manual_seed(1)
     vae = AutoencoderKL(
-        latent_channels=channels, block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2, norm_num_groups=4, sample_size=64, shift_factor=shift,
+        latent_channels=channels, block_out_channels=(8, 16, 16, 16)[:blocks], norm_num_groups=4, sample_size=64,
+        down_block_types=("DownEncoderBlock2D",) * blocks, up_block_types=("UpDecoderBlock2D",) * blocks,
+        shift_factor=shift,
     )  # fmt: skip
     return {"vae": vae}
 
@@ -197,6 +275,22 @@ def _tokenizer() -> Any:
 def _t5() -> T5EncoderModel:
     torch.manual_seed(9)
     return T5EncoderModel(T5Config(vocab_size=300, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2))
+
+
+def _gemma() -> Gemma2Model:
+    torch.manual_seed(13)
+    return Gemma2Model(Gemma2Config(**_DECODER, head_dim=8, query_pre_attn_scalar=8))
+
+
+def _qwen_vl() -> Qwen2_5_VLForConditionalGeneration:
+    torch.manual_seed(14)
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
+    vision = {
+        "depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32,
+        "fullatt_block_indexes": [0],
+    }  # fmt: skip
+    config = Qwen2_5_VLConfig(text_config={**_DECODER, "rope_parameters": rope}, vision_config=vision)
+    return Qwen2_5_VLForConditionalGeneration(config)
 
 
 def _clip_config(width: int) -> CLIPTextConfig:

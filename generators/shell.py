@@ -1,0 +1,152 @@
+"""A stock pipeline whose modules are called through the hub. The pipeline's own code is not touched.
+
+Every module of a pipeline is replaced, in a copy that shares the weights, by a proxy that looks like it. Outside a
+task the proxy simply calls the module.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import greenlet
+import torch
+
+from generators import merging
+from generators.hub import Call, Hub, Task
+
+
+def shelled(pipeline: Any, hub: Hub) -> Any:
+    """A copy of `pipeline` with proxies for its modules."""
+    shell = copy.copy(pipeline)
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            shell.__dict__[name] = Proxy(name, part, hub)
+    return shell
+
+
+def of_task(shell: Any, scheduler: Any) -> Any:
+    """A copy for one task: pipelines keep what they are doing in their attributes, and schedulers too."""
+    mine = copy.copy(shell)
+    mine.__dict__["scheduler"] = scheduler
+    return mine
+
+
+class Proxy:
+    """Stands for a module: has its attributes, passes for its class, and hands its calls to the hub."""
+
+    def __init__(self, name: str, module: torch.nn.Module, hub: Hub) -> None:
+        self._name = name
+        self._module: Any = module
+        self._hub = hub
+
+    @property
+    def __class__(self) -> Any:
+        return self._module.__class__
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None:
+        raise AttributeError("A proxy's class is its module's.")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        module = self._module
+        arguments = merging.named(module.forward, args, kwargs)
+        task = greenlet.getcurrent()
+        if not isinstance(task, Task):
+            return module(**arguments)
+        if self._name.startswith("text_encoder"):
+            return self._encoded(task, arguments)
+        family = merging.DENOISERS.get(type(module).__name__)
+        if family is None:
+            return task.ask(self._alone(task, module, arguments))
+        return task.ask(self._step(task, arguments, family))
+
+    def to(self, *args: Any, **kwargs: Any) -> Proxy:
+        """Stays as it is: SDXL would change the number format of a VAE that others are using."""
+        return self
+
+    def cache_context(self, name: str) -> AbstractContextManager[None]:
+        """Caches between the steps of one picture cannot be shared, and are off."""
+        return nullcontext()
+
+    def encode(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        function = self._module.encode
+        arguments = merging.named(function, (x.to(self._module.dtype), *args), kwargs)
+        task = greenlet.getcurrent()
+        return (
+            task.ask(self._alone(task, function, arguments))
+            if isinstance(task, Task)
+            else function(**arguments)
+        )
+
+    def decode(self, z: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        function = self._module.decode
+        arguments = merging.named(function, (z.to(self._module.dtype), *args), kwargs)
+        task = greenlet.getcurrent()
+        if not isinstance(task, Task):
+            return function(**arguments)
+        if type(self._module).__name__ not in merging.DECODERS:
+            return task.ask(self._alone(task, function, arguments))
+        arguments.pop("generator", None)  # these decoders ignore it
+        return task.ask(self._decoding(task, function, arguments))
+
+    def _step(self, task: Task, arguments: dict[str, Any], family: merging.Family) -> Call:
+        arguments = merging.joinable(arguments, family)
+        return Call(
+            task=task,
+            part=self._name,
+            function=self._module,
+            arguments=arguments,
+            sharing="joined",
+            key=(self._name, task.size, task.loras, merging.signature(arguments, family)),
+            rows=merging.rows(arguments),
+            loras=task.loras,
+            is_step=True,
+            family=family,
+        )
+
+    def _decoding(self, task: Task, function: Callable[..., Any], arguments: dict[str, Any]) -> Call:
+        return Call(
+            task=task,
+            part=f"{self._name}.decode",
+            function=function,
+            arguments=arguments,
+            sharing="joined",
+            key=(f"{self._name}.decode", merging.signature(arguments)),
+            rows=merging.rows(arguments),
+        )
+
+    def _encoded(self, task: Task, arguments: dict[str, Any]) -> Any:
+        key = (self._name, task.loras, merging.words(arguments))
+        known = self._hub.known(key)
+        if known is not None:
+            return known
+        return task.ask(
+            Call(
+                task=task,
+                part=self._name,
+                function=self._module,
+                arguments=arguments,
+                sharing="same",
+                key=key,
+                rows=1,
+                loras=task.loras,
+            )
+        )
+
+    def _alone(self, task: Task, function: Callable[..., Any], arguments: dict[str, Any]) -> Call:
+        return Call(
+            task=task,
+            part=self._name,
+            function=function,
+            arguments=arguments,
+            sharing="alone",
+            key=object(),
+            rows=merging.rows(arguments),
+            loras=task.loras,
+        )
