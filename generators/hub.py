@@ -183,7 +183,7 @@ class Hub:
                 case "alone":
                     return [calls[0].function(**calls[0].arguments)]
         except Exception as error:
-            return _failure(error)
+            return self._failure(error)
 
     def _joined(self, calls: Sequence[Call]) -> Sequence[Any]:
         began = time.monotonic()
@@ -242,7 +242,7 @@ class Hub:
         try:
             asked = task.switch(output) if task else task.switch()
         except Exception as error:
-            return _failure(error)
+            return self._failure(error)
         return asked if self._is_unchanged() else Failure("internal", "It changed the mode of all.")
 
     def _give_up(self, task: Task, failure: Failure) -> None:
@@ -266,9 +266,11 @@ class Hub:
             torch.set_autocast_enabled(self._kind, False)
         return not changed
 
-
-def _failure(error: Exception) -> Failure:
-    if hardware.is_out_of_memory(error):
-        return Failure("out_of_memory", "")
-    faults.print_frames(error)
-    return Failure("internal", faults.place(error))
+    def _failure(self, error: Exception) -> Failure:
+        """What is to be remembered of an error. Raises it where the device works no more: nobody's fault here."""
+        if hardware.is_out_of_memory(error):
+            return Failure("out_of_memory", "")
+        if not hardware.works(self._device):
+            raise error
+        faults.print_frames(error)
+        return Failure("internal", faults.place(error))

@@ -60,11 +60,9 @@ class ImageRunner:
         return list(self._sheets)
 
     def room(self, job: Job) -> bool:
-        """Whether its rows fit into the forwards that run, or nothing runs. One to be alone waits and is let be."""
+        """Whether its rows fit into the forwards that run. Pictures whose steps are done take no room."""
         if not self._sheets or not isinstance(job.request, TextToImage):
             return True
-        if job.submit.alone or any(running.submit.alone for running in self._sheets):
-            return False
         drawn = sum(self._load(row.request) for row in self._tasks.values() if row.share < 1)
         return drawn + job.request.count * self._load(job.request) <= 1
 
