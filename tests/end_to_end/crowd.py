@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from bot.buttons import Press
 from bot.chat import Action
+from tests.bot.platforms.telegram.life import png
 from tests.end_to_end.process import Instance
 from tests.fakes.discord.person import Person as DiscordPerson
 from tests.fakes.discord.person import person
@@ -37,6 +38,7 @@ WRONG = (
 )
 SLOW = "--steps 30 -n 2"
 CHANNELS, GROUPS = 5, 12
+PICTURES = tuple(png(colour) for colour in ("blue", "green"))
 LAST_SEEN = 6  # people press what is at the bottom of the chat
 ASKED_SECONDS = 12.0  # a request is on its way to its answer no longer than this
 
@@ -46,6 +48,8 @@ class Member(Protocol):
 
     async def make(self, words: str, *, private: bool = False) -> None: ...
     async def write(self, words: str) -> None: ...
+    async def send(self, words: str, pictures: Sequence[bytes]) -> None: ...
+    async def elsewhere(self, words: str) -> None: ...
     async def ask(self, command: str) -> None: ...
     async def press(self, chance: random.Random) -> Action | None: ...
     async def answer(self, words: str, chance: random.Random) -> None: ...
@@ -56,6 +60,7 @@ class OnDiscord:
     who: DiscordPerson
     channels: Sequence[Channel]
     read: Read
+    guest: Channel
     listings: list[Any] = field(default_factory=list)  # answers to /jobs, which show cards a second time
     turn: int = 0
 
@@ -65,6 +70,14 @@ class OnDiscord:
 
     async def write(self, words: str) -> None:
         await self.who.command(self._where(), "write", prompt=words)
+
+    async def send(self, words: str, pictures: Sequence[bytes]) -> None:
+        """A command takes one picture."""
+        await self.who.command(self._where(), "imagine", prompt=words, picture=pictures[0])
+
+    async def elsewhere(self, words: str) -> None:
+        """Where the app is the person's own and the bot is not."""
+        await self.who.command(self.guest, "imagine", prompt=words)
 
     async def ask(self, command: str) -> None:
         sent = await self.who.command(self._where(), command)
@@ -104,6 +117,19 @@ class OnTelegram:
 
     async def write(self, words: str) -> None:
         await self._where().say(f"/write {words}")
+
+    async def send(self, words: str, pictures: Sequence[bytes]) -> None:
+        """Several are an album."""
+        at, caption = self._where(), f"/imagine {words}"
+        if len(pictures) > 1:
+            await at.album(list(pictures), caption)
+        else:
+            await at.photo(pictures[0], caption)
+
+    async def elsewhere(self, words: str) -> None:
+        """Inline, in a chat that the bot does not see."""
+        [offer] = (await self.who.type_inline(words))["results"]
+        await self.who.choose(offer["id"], words)
 
     async def ask(self, command: str) -> None:
         await self.who.say(f"/{command}")
@@ -170,6 +196,7 @@ class Crowd:
     read: Read
     did: Counter[str] = field(default_factory=Counter)
     members: list[Member] = field(default_factory=list)
+    secret: set[str] = field(default_factory=set)  # the numbers of what was asked for in private
     _number: int = 0
 
     def gather(self, people: int) -> None:
@@ -180,7 +207,8 @@ class Crowd:
             if number % 2 == 0:
                 one = person(self.discord, f"dis-{number}", locale="zh-CN" if chinese else "en-US")
                 places = (self.chance.choice(channels), one.direct())
-                self.members.append(OnDiscord(one, places, self.read))
+                guest = self.discord.channel(guest=True)
+                self.members.append(OnDiscord(one, places, self.read, guest))
             else:
                 two = TelegramPerson(
                     self.telegram, 5000 + number, f"tel-{number}", "zh-hans" if chinese else "en"
@@ -206,11 +234,31 @@ class Crowd:
         self._number += 1
         words = f"{self.chance.choice(THINGS)} q{self._number}"
         kind = self.chance.choices(
-            ("make", "private", "slow", "wrong", "ask", "press", "answer"), (34, 10, 6, 10, 10, 24, 6)
+            (
+                "make",
+                "private",
+                "slow",
+                "wrong",
+                "ask",
+                "press",
+                "answer",
+                "write",
+                "send",
+                "album",
+                "elsewhere",
+            ),
+            (27, 10, 5, 10, 9, 23, 5, 2, 3, 3, 3),
         )[0]
         self.did[kind] += 1
         match kind:
+            case "write":
+                await member.write(f"{words} --length 10")
+            case "send" | "album":
+                await member.send(f"{words} --steps 4", PICTURES[: 1 + (kind == "album")])
+            case "elsewhere":
+                await member.elsewhere(f"{words} --steps 2")
             case "private":
+                self.secret.add(words.rpartition(" ")[2])
                 await member.make(f"{words} --steps 2", private=True)
             case "slow":
                 await member.make(f"{words} {SLOW}")
@@ -237,11 +285,15 @@ class Trouble:
     discord: FakeDiscord
     telegram: FakeTelegram
     chance: random.Random
-    kills: list[float] = field(default_factory=list)
+    crashes: list[tuple[float, float]] = field(default_factory=list)  # from its end to the next one's start
     deaf: list[tuple[float, float]] = field(default_factory=list)
 
     def is_deaf(self, at: float) -> bool:
         return any(begin <= at <= end for begin, end in self.deaf)
+
+    def crashed_within(self, seconds: float, at: float) -> bool:
+        """Whether the bot ended within so many seconds after this moment."""
+        return any(begin - seconds <= at <= end for begin, end in self.crashes)
 
     async def befall(self, seconds: float) -> None:
         """The last crash leaves time enough for what it held: leases run for a minute."""
@@ -300,6 +352,7 @@ class Trouble:
         self.deaf.append((begun - ASKED_SECONDS, time.monotonic() + 1))
 
     def _restarted(self, end: Callable[[], None]) -> None:
-        self.kills.append(time.time())
+        begun = time.monotonic()
         end()
         self.instance.start()
+        self.crashes.append((begun, time.monotonic()))

@@ -58,23 +58,30 @@ async def fakes() -> AsyncIterator[Fakes]:
     assert telegram.problems == []
 
 
-def environ(discord: FakeDiscord, telegram: FakeTelegram) -> dict[str, str]:
+def environ(discord: FakeDiscord, telegram: FakeTelegram, *, hook: bool) -> dict[str, str]:
+    pushed = {
+        "ATELIER_TELEGRAM_WEBHOOK_URL": "https://atelier.example/hooks/telegram",
+        "ATELIER_TELEGRAM_WEBHOOK_SECRET": "s3cret",
+    }
     return {
         **GENEROUS, **discord.environ, "ATELIER_TELEGRAM_TOKEN": TOKEN, "ATELIER_TELEGRAM_API_BASE": telegram.url,
+        "ATELIER_TELEGRAM_VAULT_CHAT": str(crowd_checks.VAULT), **(pushed if hook else {}),
     }  # fmt: skip
 
 
 async def begin(instance: Instance, discord: FakeDiscord, telegram: FakeTelegram) -> None:
     await asyncio.to_thread(instance.start)
     await asyncio.wait_for(discord.gateway.ready.wait(), 20)
-    await until(lambda: telegram._poll, "Telegram is polled", 20)
+    await until(lambda: telegram._poll or telegram.hook, "Telegram is heard", 20)
 
 
 async def test_a_crowd_gets_one_answer_each(
     database_url: str, make_instance: MakeInstance, fakes: Fakes
 ) -> None:
     discord, telegram = fakes
-    instance: Instance = make_instance(database_url=database_url, **environ(*fakes))
+    hook = database_url.startswith("postgresql")  # updates are pushed there, and polled for on SQLite
+    instance: Instance = make_instance(database_url=database_url, **environ(*fakes, hook=hook))
+    telegram.hook_at = f"{instance.url}/hooks/telegram" if hook else ""
     await begin(instance, *fakes)
     read = Buttons(bootstrap.signer_of(instance.config), lifetime_seconds=30 * 86400)
     crowd = Crowd(discord, telegram, random.Random(SEED), lambda button: read.read(button, now=0))
@@ -92,6 +99,6 @@ async def test_a_crowd_gets_one_answer_each(
         found = await crowd_checks.check(crowd, trouble, database)
         await check_books(database)
     print(f"\n{database_url.split(':')[0]}: {PEOPLE} people, {ACTIONS} actions in {SECONDS:.0f} s, settled after "
-          f"{settled:.0f} s, {len(trouble.kills)} restarts; {dict(crowd.did)}; {dict(found.counts)}")  # fmt: skip
+          f"{settled:.0f} s, {len(trouble.crashes)} restarts; {dict(crowd.did)}; {dict(found.counts)}")  # fmt: skip
     assert found.wrong == []
     assert [line for line in instance.log().splitlines() if any(word in line for word in BROKEN)] == []
