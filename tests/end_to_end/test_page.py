@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from PIL import Image
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from generators import labels
 from storage import accounts, jobs, ledger
 from storage.accounts import Identity
 from storage.database import Database
-from tests.bot.platforms.web.conftest import CHROMIUM_ARGUMENTS, chromium
+from tests.bot.platforms.web.conftest import browsing, forget
 from tests.end_to_end.conftest import new_home
 from tests.end_to_end.process import Instance, check_books
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 DONE = ".frame img:not(.preview)"
 ENDED_MS = 60_000
 SLOW_PICTURE = "a red apple --size 256x256 --steps 30"  # some seconds: time to stop the process in its middle
@@ -37,15 +39,19 @@ def instance(tmp_path_factory: pytest.TempPathFactory, converted: Path) -> Itera
     assert made.complaints() == []
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        made = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with browsing() as made:
         yield made
-        await made.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    yield chromium
+    await forget(chromium)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def open_page(browser: Browser, instance: Instance) -> AsyncIterator[Callable[..., Any]]:
     complaints: list[str] = []
 
@@ -62,7 +68,7 @@ async def open_page(browser: Browser, instance: Instance) -> AsyncIterator[Calla
     assert [each for each in complaints if not each.startswith("Failed to load resource")] == []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(open_page: Callable[..., Any]) -> Page:
     return await open_page()
 

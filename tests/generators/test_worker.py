@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import psutil
 import pytest
+import pytest_asyncio
 
 from generators import embedded
 from generators.events import Events
@@ -22,6 +21,7 @@ from generators.pool import Pool, PoolSettings
 from generators.requests import Message, TextToImage, WriteText
 from tests.generators.conftest import CACHE
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 EMOJI = Model(name="emoji", kind="image", source=embedded.TINY_EMOJI)
 
 
@@ -38,12 +38,18 @@ def forever(**changes: Any) -> TextToImage:
     return request(steps=900, scheduler="ddim", width=256, height=256, **changes)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool(folder: Callable[..., Any]) -> AsyncIterator[Pool]:
+    """One for all tests here, as a worker takes seconds to start. Each test ends what it began."""
     text = Model(name="text", kind="text", source=str(folder("llama")))
     broken = Model(name="broken", kind="image", source="/nowhere")
     settings = PoolSettings(
-        devices=("cpu",), cache=str(CACHE), heartbeat_seconds=0.1, silent_seconds=4.0, preview_every=2
+        devices=("cpu",),
+        cache=str(CACHE),
+        heartbeat_seconds=0.1,
+        silent_seconds=4.0,
+        preview_every=2,
+        threads=1,
     )
     pool = Pool(settings, {model.name: model for model in (EMOJI, text, broken)})
     await pool.start()
@@ -98,13 +104,13 @@ async def test_pictures_and_texts_from_one_worker(pool: Pool) -> None:
     assert failed.code == "model_unavailable"
     assert isinstance(await pool.load("emoji"), Loaded)
     (device,) = pool.devices()
-    assert (device.state, device.restarts, set(device.resident)) == ("ready", 0, {"emoji", "text"})
+    assert (device.state, set(device.resident)) == ("ready", {"emoji", "text"})
 
 
 async def test_a_model_gives_way_when_memory_is_short(folder: Callable[..., Any]) -> None:
     other = Model(name="other", kind="image", source=str(folder("sd15")))
     room_for_one = 49_300_000
-    settings = PoolSettings(devices=("cpu",), memory_bytes=room_for_one, heartbeat_seconds=0.05)
+    settings = PoolSettings(devices=("cpu",), memory_bytes=room_for_one, heartbeat_seconds=0.05, threads=1)
     pool = Pool(settings, {"emoji": EMOJI, "other": other})
     await pool.start()
     for model in ("emoji", "other", "emoji"):
@@ -115,6 +121,7 @@ async def test_a_model_gives_way_when_memory_is_short(folder: Callable[..., Any]
 
 
 async def test_a_killed_worker_costs_its_jobs_and_nothing_more(pool: Pool) -> None:
+    restarts = pool.devices()[0].restarts
     events = pool.submit("1", forever(), {})
     await running(events)
     worker().kill()
@@ -122,7 +129,7 @@ async def test_a_killed_worker_costs_its_jobs_and_nothing_more(pool: Pool) -> No
     assert isinstance(lost, Failed)
     assert lost.code == "worker_lost"
     assert isinstance(await ending(pool.submit("2", request(), {}, alone=True)), Result)
-    assert pool.devices()[0].restarts == 1
+    assert pool.devices()[0].restarts == restarts + 1
 
 
 async def test_a_stopped_worker_is_noticed_as_silent(pool: Pool) -> None:
@@ -171,37 +178,6 @@ async def test_the_event_loop_stays_quick_while_a_model_runs(pool: Pool) -> None
         due = time.perf_counter() + 0.005
         await asyncio.sleep(0.005)
         lags.append(time.perf_counter() - due)
+    pool.cancel("1")
+    await ending(events)
     assert sorted(lags)[len(lags) // 2] < 0.02  # the benchmark judges p99; other tests share these cores
-
-
-def test_the_bots_process_never_imports_torch() -> None:
-    code = (
-        "import sys, generators.pool, generators.embedded, generators.source, generators.labels;"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'diffusers', 'numpy')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-PARENT = """
-import asyncio, sys
-from generators.pool import Pool, PoolSettings
-async def main():
-    pool = Pool(PoolSettings(devices=("cpu",)), {})
-    await pool.start()
-    await pool.ready()
-    print("ready", flush=True)
-    await asyncio.sleep(600)
-asyncio.run(main())
-"""
-
-
-def test_a_worker_leaves_when_its_parent_is_killed() -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    while (line := parent.stdout.readline()) and line.strip() != "ready":
-        pass
-    (orphan,) = [c for c in psutil.Process(parent.pid).children() if "generators.worker" in c.cmdline()]
-    parent.kill()
-    parent.wait()
-    gone, alive = psutil.wait_procs([orphan], timeout=10)
-    assert gone or alive[0].status() == psutil.STATUS_ZOMBIE  # a container may have nobody to reap it

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -157,13 +158,16 @@ def test_the_books_are_right_after_anything(
             shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / name)
             return f"sqlite:///{tmp_path / name}"
         server: str = request.getfixturevalue("postgres_template")
-        postgres.execute(server, f"CREATE DATABASE {name} TEMPLATE template_atelier")
-        return server.rsplit("/", 1)[0] + f"/{name}"
+        return made.enter_context(postgres.database(server, name, template="template_atelier"))
 
     machine = type("BooksHere", (Books,), {"make_url": staticmethod(make_url)})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    with ExitStack() as made:
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=12,
+                stateful_step_count=25,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

@@ -17,8 +17,9 @@ from storage.database import Database, Session, connect
 from storage.ledger import Grant
 from storage.tables import AccountRow, LotRow, Row
 from storage.transfer import Batch, TransferError
+from tests import postgres
 from tests.bot.jobs.world import now, world
-from tests.conftest import NOON
+from tests.conftest import NOON, _numbers
 
 EXPECTED_TABLES = {table.name for table in Row.metadata.sorted_tables}
 
@@ -83,13 +84,8 @@ def source_url(database_url: str, tmp_path: Path) -> str:
 
 @pytest.fixture
 def new_postgres(postgres_server: str) -> Iterator[str]:
-    from tests import postgres
-    from tests.conftest import _named, _numbers
-
-    name = f"new_{next(_numbers)}"
-    postgres.execute(postgres_server, f"CREATE DATABASE {name}")
-    yield _named(postgres_server, name)
-    postgres.execute(postgres_server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    with postgres.database(postgres_server, f"new_{next(_numbers)}") as url:
+        yield url
 
 
 async def test_through_both_databases_and_back_every_row_is_the_same(

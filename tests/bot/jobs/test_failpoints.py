@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +56,17 @@ async def cancelled(w: World) -> Any:
     return asked
 
 
-def fresh(url: str, tmp_path: Path, number: int, template: Path | None) -> str:
+@contextmanager
+def fresh(url: str, tmp_path: Path, number: int, template: Path) -> Iterator[str]:
     """Another empty database beside the fixture's."""
     if url.startswith("sqlite"):
-        assert template is not None
         path = tmp_path / f"{number}.db"
         path.write_bytes(template.read_bytes())
-        return f"sqlite:///{path}"
-    server, _, name = url.rpartition("/")
-    postgres.execute(f"{server}/postgres", f"CREATE DATABASE {name}_{number} TEMPLATE template_atelier")
-    return f"{server}/{name}_{number}"
+        yield f"sqlite:///{path}"
+        return
+    server, name = postgres.named(url, "postgres"), f"{url.rpartition('/')[2]}_{number}"
+    with postgres.database(server, name, template="template_atelier") as made:
+        yield made
 
 
 @pytest.mark.parametrize("request_of", [simple, failing_first, cancelled])
@@ -72,8 +74,8 @@ def test_dying_anywhere_loses_nothing(
     database_url: str, tmp_path: Path, sqlite_template: Path, request_of: Callable[[World], Any]
 ) -> None:
     for number in itertools.count(1):
-        url = fresh(database_url, tmp_path, number, sqlite_template)
-        died = asyncio.run(_die_and_recover(url, tmp_path / str(number), number, request_of))
+        with fresh(database_url, tmp_path, number, sqlite_template) as url:
+            died = asyncio.run(_die_and_recover(url, tmp_path / str(number), number, request_of))
         if not died:
             assert number > 8  # the fuse was longer than the whole life: every boundary has been tried
             return

@@ -10,12 +10,13 @@ import shutil
 import socket
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import pytest
+from playwright.async_api import Browser, async_playwright
 
 from bot.platforms.web.client import WebPlatform
 from bot.platforms.web.settings import Probes, WebSettings
@@ -152,8 +153,8 @@ def settings() -> WebSettings:
     return WebSettings(port=free_port(), heartbeat_seconds=0.2, shutdown_seconds_max=1)
 
 
-@pytest.fixture
-async def site(settings: WebSettings) -> AsyncIterator[Site]:
+@asynccontextmanager
+async def serving(settings: WebSettings) -> AsyncIterator[Site]:
     made = Site(settings=settings)
     await made.start()
     yield made
@@ -163,6 +164,12 @@ async def site(settings: WebSettings) -> AsyncIterator[Site]:
     await made.stop()
     lost_lines = "Failed to load resource"  # what a browser says of every call that a test makes fail
     assert [said for said in made.complaints if not said.startswith(lost_lines)] == []
+
+
+@pytest.fixture
+async def site(settings: WebSettings) -> AsyncIterator[Site]:
+    async with serving(settings) as made:
+        yield made
 
 
 @pytest.fixture
@@ -179,6 +186,21 @@ async def stranger(site: Site) -> AsyncIterator[Visitor]:
         made = Visitor(site=site, session=session)
         await made.open()
         yield made
+
+
+@asynccontextmanager
+async def browsing() -> AsyncIterator[Browser]:
+    """A browser. It takes a second to start: a module shares one, and each test opens `contexts` of its own."""
+    async with async_playwright() as playwright:
+        made = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
+        yield made
+        await made.close()
+
+
+async def forget(browser: Browser) -> None:
+    """Closes everything that a test opened: pages, cookies, storage."""
+    for context in list(browser.contexts):
+        await context.close()
 
 
 def chromium() -> str:

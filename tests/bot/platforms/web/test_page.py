@@ -7,9 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, expect
 
-from tests.bot.platforms.web.conftest import CHROMIUM_ARGUMENTS, Site, chromium
+from bot.platforms.web.settings import WebSettings
+from tests.bot.platforms.web.conftest import Site, browsing, forget, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOSTILE = '<img src=x onerror="document.title=1"> </script><script>document.title=1</script> **b** “٣” שלום'
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
@@ -17,12 +21,23 @@ WIDER = "document.documentElement.scrollWidth > document.documentElement.clientW
 DONE = ".frame img:not(.preview)"
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        made = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with browsing() as made:
         yield made
-        await made.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    yield chromium
+    await forget(chromium)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site(settings: WebSettings) -> AsyncIterator[Site]:
+    """In the loop of the browser."""
+    async with serving(settings) as made:
+        yield made
 
 
 async def visit(browser: Browser, site: Site, **options: Any) -> Page:
@@ -42,7 +57,7 @@ async def ask(page: Page, text: str) -> None:
     await page.press("#prompt", "Enter")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser, site: Site) -> Page:
     return await visit(browser, site)
 
