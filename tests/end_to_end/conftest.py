@@ -65,7 +65,7 @@ def make_instance(tmp_path: Path, converted: Path) -> Iterator[MakeInstance]:
 async def visiting(instance: Instance) -> AsyncIterator[Visitor]:
     """A person with a cookie of their own, who speaks as the page does."""
     async with aiohttp.ClientSession(
-        cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=aiohttp.ClientTimeout(total=30)
+        cookie_jar=aiohttp.CookieJar(unsafe=True), timeout=aiohttp.ClientTimeout(total=60)
     ) as session:
         visitor = Visitor(site=instance, session=session)  # type: ignore[arg-type]  # all it needs is `url`
         await visitor.open()

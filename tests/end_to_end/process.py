@@ -93,13 +93,18 @@ class Instance:
 
     def start(self) -> Instance:
         """Starts the process and waits until it serves: the page answers, or the device is ready."""
-        ready_before = self.log().count("event=worker_ready")
+        ready_before = self.ready
         self.launch()
         if self.role == "generate":
-            self.wait(lambda: self.log().count("event=worker_ready") > ready_before, START_SECONDS)
+            self.wait(lambda: self.ready > ready_before, START_SECONDS)
         else:
             self.wait(self.healthy, START_SECONDS)
         return self
+
+    @property
+    def ready(self) -> int:
+        """How many workers have become ready so far, in all lives."""
+        return self.log().count("event=worker_ready")
 
     def healthy(self) -> bool:
         try:
