@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -149,12 +150,18 @@ async def test_a_full_disk_loses_nothing_and_says_so(tmp_path: Path, sqlite_temp
     await database.close()
 
 
-async def test_a_database_that_goes_away_and_comes_back(tmp_path: Path) -> None:
+@pytest.fixture
+def cluster() -> Iterator[postgres.Cluster]:
+    """A server of the test's own, to be stopped and started."""
     try:
         postgres.binaries()
     except postgres.PostgresMissing as error:
         missing(str(error))
-    cluster = postgres.Cluster(Path(tempfile.mkdtemp(prefix="atelier-pg-")), durable=True)
+    with tempfile.TemporaryDirectory(prefix="atelier-pg-") as folder:
+        yield postgres.Cluster(Path(folder), durable=True)
+
+
+async def test_a_database_that_goes_away_and_comes_back(cluster: postgres.Cluster, tmp_path: Path) -> None:
     url = cluster.start()
     database = connect(url)
     await schema.upgrade(database, url, backups=tmp_path)
