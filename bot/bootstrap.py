@@ -36,6 +36,11 @@ from bot.jobs.rescuer import Rescuer
 from bot.metrics import Monitor
 from bot.operations import Operations
 from bot.page import boot
+from bot.payments.cashier import Cashier
+from bot.payments.herald import Herald
+from bot.payments.inbox import Inbox
+from bot.payments.provider import Provider
+from bot.payments.shop import Shop
 from bot.places import Places
 from bot.platforms.discord.client import DiscordPlatform
 from bot.platforms.telegram.client import TelegramPlatform
@@ -126,12 +131,15 @@ class Instance:
         self.board = Board(database, blobs, Cards(config, buttons), devices=self._device_count, clock=now)
         self._rescuer = Rescuer(database, blobs, config, clock=now)
         self._operations = operations_of(config, database)
+        self._providers: list[Provider] = []
         self.places = Places(database)
+        shop = Shop(database, config, self._providers, clock=now)
         self._context = Context(
             database=database, blobs=blobs, config=config, board=self.board, buttons=buttons,
-            signer=self._signer, operations=self._operations, places=self.places, clock=now,
+            signer=self._signer, operations=self._operations, places=self.places, shop=shop, clock=now,
             seed=partial(secrets.randbits, SEED_BITS), suggestions=embedded.suggestions(2026, SUGGESTIONS),
         )  # fmt: skip
+        self._inbox = Inbox(database, config, clock=now)
         self.platforms = self._platforms() if "chat" in roles else []
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -181,7 +189,11 @@ class Instance:
             deliverer = Deliverer(self._database, platform, self.board, self._config, clock=now)
             tasks.append(group.create_task(_persistently(platform), name=platform.name))
             tasks.append(group.create_task(deliverer.run(), name=f"deliver-{platform.name}"))
+            herald = Herald(self._database, platform, self._config, clock=now)
+            tasks.append(group.create_task(herald.run(), name=f"tell-{platform.name}"))
         if self.platforms:
+            cashier = Cashier(self._database, self._inbox, self._providers, clock=now)
+            tasks.append(group.create_task(cashier.run(), name="cashier"))
             tasks.append(group.create_task(self.board.run(), name="board"))
 
     async def _drain(

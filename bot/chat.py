@@ -93,14 +93,31 @@ class Action(StrEnum):
     DELETE = "dl"
     CANCEL = "ca"
     ASK = "as"  # runs a suggested prompt
+    BUY = "by"  # leads to a way to pay
 
 
 class Button(msgspec.Struct, frozen=True, kw_only=True):
-    """`id` is signed and at most 64 bytes (Telegram's limit for callback data)."""
+    """`id` is signed and at most 64 bytes (Telegram's limit for callback data).
+
+    A button may lead elsewhere instead: to a web page (`url`), or to a purchase in Discord's shop (`sku`).
+    """
 
     id: str
     action: Action
     label: str
+    url: str = ""
+    sku: str = ""
+
+
+class Invoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A bill that the platform itself shows and collects. `payload` is our order's token."""
+
+    title: str
+    description: str
+    payload: str
+    amount: int
+    currency: str
+    subscription_seconds: int = 0  # 0: paid once
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +167,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     draft_command: str = ""
     draft_origin: int | None = None
     files: tuple[int, ...] = ()
+    invoice: Invoice | None = None
     only_for_requester: bool = False
     gone: int | None = None  # a job whose card is to be removed
     left: int | None = None  # credits to spend after this, where it changed them
@@ -191,6 +209,10 @@ class Platform(Protocol):
 
     async def deliver(self, account: int, address: Address, card: Card) -> str:
         """Sends a final card; returns the message's id there. Raises `Undeliverable` or `TryLater`."""
+        ...
+
+    async def tell(self, account: int, person: str, text: str) -> None:
+        """Sends words to one person, in private. Raises `Undeliverable` or `TryLater`."""
         ...
 
 

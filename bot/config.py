@@ -103,10 +103,18 @@ class Budget(Section, frozen=True):
     on_exhausted: Literal["relaxed", "refuse"] = "relaxed"
 
 
+Prices = dict[str, Annotated[int, Meta(ge=1)]]
+"""Currency in small letters -> its minor units (cents), `xtr` -> Telegram Stars."""
+
+
 class Plan(Section, frozen=True):
-    """`[plans.NAME]`: what an account on this plan gets and may do."""
+    """`[plans.NAME]`: what an account on this plan gets and may do, and what that costs for `days`."""
 
     title: str = ""
+    price: Prices = {}  # empty: not for sale
+    days: Positive = 30  # of one paid period, where the provider lets us choose
+    for_place: bool = False  # bought for a server or group, not for oneself
+    discord_sku: str = ""  # the subscription's SKU in Discord's shop
     weight: Positive = 1
     credits_day: Count = 0
     credits_month: Count = 0
@@ -122,11 +130,42 @@ class Plan(Section, frozen=True):
     tokens_max: Positive = 1024
 
 
+class Pack(Section, frozen=True):
+    """`[packs.NAME]`: credits to buy at once; they last `days`."""
+
+    credits: Positive
+    title: str = ""
+    price: Prices = {}  # empty: not for sale
+    days: Positive = 365
+    discord_sku: str = ""  # the consumable's SKU in Discord's shop
+
+
+class Payments(Section, frozen=True):
+    """`[payments]`: what all providers share. Which of them are there, the secrets and SKUs decide."""
+
+    currency: Annotated[str, Meta(pattern="^[a-z]{3}$")] = (
+        "usd"  # shown first, and used where none fits better
+    )
+    order: Seconds = 3600  # how long an offer's price is kept
+    grace: Seconds = 3 * 86400  # a renewing plan goes on so long after an unpaid period's end
+    support: str = ""  # where people write who need help with a payment; in /paysupport
+    terms_url: str = ""
+
+
+class Referral(Section, frozen=True):
+    """`[referral]`: what both get once a newcomer who was invited buys something. 0: no such programme."""
+
+    credits: Count = 0
+    newcomer_days: Count = 7  # an account may name who invited it for so long
+    month_max: Count = 10  # rewards a month for one who invites
+
+
 class Abuse(Section, frozen=True):
     """`[abuse]`: new accounts of free-to-make identities get a part of the allowance."""
 
     new_account_days: Count = 7
     new_account_factor: Share = 0.5
+    links_month: Count = 3  # accounts that one account may join to itself in a month
 
 
 class Timeouts(Section, frozen=True):
@@ -215,6 +254,8 @@ class Secrets(Section, frozen=True):
     discord_token: str = ""
     telegram_token: str = ""
     telegram_webhook_secret: str = ""  # proves that an update is Telegram's; needed with a webhook_url
+    stripe_key: str = ""
+    stripe_webhook_secret: str = ""  # proves that an event is Stripe's; needed with a stripe_key
     signing_key: str = ""  # 64 hexadecimal digits; needed only where several machines serve one instance
 
     def __repr__(self) -> str:
@@ -233,6 +274,9 @@ class Config(Section, frozen=True):
     pool: PoolConfig = PoolConfig()
     budget: Budget = Budget()
     plans: dict[str, Plan] = {}
+    packs: dict[str, Pack] = {}
+    payments: Payments = Payments()
+    referral: Referral = Referral()
     abuse: Abuse = Abuse()
     timeouts: Timeouts = Timeouts()
     retention: Retention = Retention()

@@ -14,12 +14,13 @@ import msgspec
 
 from bot.chat import Desk, Table
 from bot.config import Config
-from bot.jobs import wallets
+from bot.jobs import entitlement, wallets
 from bot.jobs.refusals import Refusal
 from bot.signing import Signer
 from storage import accounts, deliveries, jobs, ledger, overview, records
 from storage.accounts import Account, Identity
 from storage.database import Database, Session
+from storage.entitlements import News
 from storage.ledger import Grant
 
 PAGE_ROWS = 50
@@ -52,18 +53,10 @@ class Operations(Desk):
         return await self._database.run(self._grant, who, amount, days, actor, self._clock())
 
     async def plan(self, who: str, plan: str, *, days: int | None, actor: Actor) -> None:
-        """Puts an account on a plan, for so many days or until changed. Raises Refusal."""
+        """Puts an account on a plan, for so many days or until changed; `free` ends that. Raises Refusal."""
         if plan not in self._config.plans:
             raise Refusal("admin-no-plan", plan=plan, plans=", ".join(sorted(self._config.plans)))
-        now = self._clock()
-        until = now + timedelta(days=days) if days is not None else None
-
-        def work(session: Session) -> None:
-            account = _account(session, who)
-            accounts.set_plan(session, account.id, plan, until)
-            _audit(session, now, actor, "plan", account.id, before=account.plan, plan=plan, days=days)
-
-        await self._database.run(work)
+        await self._database.run(self._plan, who, plan, days, actor, self._clock())
 
     async def ban(self, who: str, *, banned: bool, actor: Actor) -> None:
         """Bans (the reason is shown to the person) or lifts a ban. Raises Refusal."""
@@ -108,6 +101,18 @@ class Operations(Desk):
         reading: Awaitable[Table] = self._database.read(tables[section], max(page, 0) * PAGE_ROWS)
         return await reading
 
+    def _plan(
+        self, session: Session, who: str, plan: str, days: int | None, actor: Actor, now: datetime
+    ) -> None:
+        account = _account(session, who)
+        accounts.lock(session, account.id)
+        news = News(
+            source="admin", external_id=str(account.id), plan=plan, since=now, at=now,
+            until=now + timedelta(days=days) if days is not None else None, ended=plan == entitlement.FREE,
+        )  # fmt: skip
+        entitlement.give(session, self._config, account.id, news, now, key=f"admin-plan:{actor.event}")
+        _audit(session, now, actor, "plan", account.id, before=account.plan, plan=plan, days=days)
+
     def _grant(
         self, session: Session, who: str, amount: int, days: int | None, actor: Actor, now: datetime
     ) -> int:
@@ -151,7 +156,7 @@ def _audit(session: Session, now: datetime, actor: Actor, action: str, account: 
 
 def _user_table(session: Session, config: Config, who: str, now: datetime) -> Table:
     account = _account(session, who)
-    plan, _ = wallets.plan_of(config, account, now)
+    plan, _ = wallets.plan_of(config, account)
     held = jobs.of_account(session, account.id, live=True)
     rows = [
         ("account", f"#{account.id}"),

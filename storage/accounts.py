@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage import flows, jobs, ledger
+from storage.payment_tables import EntitlementRow, NoticeRow, OrderRow, PaymentRow
 from storage.prepared import Prepared
 from storage.signals import notify
 from storage.tables import AccountRow, ArtifactRow, DeliveryRow, IdentityRow, JobRow, UploadRow
@@ -20,7 +21,10 @@ from storage.types import insert_for
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     plan: str
+    plan_since: datetime | None
     plan_until: datetime | None
+    derive_at: datetime | None
+    entitlement: int | None
     settings: dict[str, Any]
     banned_reason: str | None
     debt: int  # credits owed
@@ -31,11 +35,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     external_id: str
     name: str = ""
+    locale: str = ""
 
 
 _COLUMNS = (
-    AccountRow.id, AccountRow.plan, AccountRow.plan_until, AccountRow.settings, AccountRow.banned_reason,
-    AccountRow.debt, AccountRow.created_at, AccountRow.merged_into,
+    AccountRow.id, AccountRow.plan, AccountRow.plan_since, AccountRow.plan_until, AccountRow.derive_at,
+    AccountRow.entitlement_id, AccountRow.settings, AccountRow.banned_reason, AccountRow.debt,
+    AccountRow.created_at, AccountRow.merged_into,
 )  # fmt: skip
 _account = select(*_COLUMNS).where(AccountRow.id == bindparam("of_account"))
 _GET, _LOCK = Prepared(_account), Prepared(_account.with_for_update(key_share=True))
@@ -69,6 +75,15 @@ def role(session: Session, identity: Identity) -> str:
         )
     )
     return found or ""
+
+
+def set_locale(session: Session, identity: Identity) -> None:
+    """In which language the person last spoke to us."""
+    session.execute(
+        update(IdentityRow)
+        .where(IdentityRow.platform == identity.platform, IdentityRow.external_id == identity.external_id)
+        .values(locale=identity.locale)
+    )
 
 
 def set_role(session: Session, identity: Identity, role: str) -> None:
@@ -113,7 +128,7 @@ def merge(session: Session, source: int, target: int, now: datetime) -> Account:
     """Makes one account of two: all that is the source's becomes the target's. Raises LookupError.
 
     The source stays as a tombstone that `get` and `lock` follow. The target's settings win, either's ban stays,
-    the target's plan stays unless it is the free one. Merging again changes nothing.
+    the better plan is in force from the next derivation on. Merging again changes nothing.
     """
     locked = lock_all(session, (source, target))
     old, new = locked[source], locked[target]
@@ -122,7 +137,7 @@ def merge(session: Session, source: int, target: int, now: datetime) -> Account:
     if old.id != new.id:
         paid_for = jobs.lock_paid_by(session, old.id)
         ledger.absorb(session, old.id, new.id, now, held_by=paid_for)
-        _move(session, old, new)
+        _move(session, old, new, now)
         flows.merge(session, old.id, new.id)  # everybody waits for a flow: last
         notify(session, "accounts", old.id)
     merged = lock(session, new.id)
@@ -147,15 +162,50 @@ def move_place(session: Session, platform: str, old: str, new: str, now: datetim
 
 def identities(session: Session, account: int) -> list[Identity]:
     rows = session.execute(
-        select(IdentityRow.platform, IdentityRow.external_id, IdentityRow.name)
+        select(IdentityRow.platform, IdentityRow.external_id, IdentityRow.name, IdentityRow.locale)
         .where(IdentityRow.account_id == account)
         .order_by(IdentityRow.created_at)
     )
-    return [Identity(platform=platform, external_id=key, name=name) for platform, key, name in rows]
+    return [
+        Identity(platform=platform, external_id=key, name=name, locale=locale)
+        for platform, key, name, locale in rows
+    ]
 
 
-def set_plan(session: Session, account: int, plan: str, until: datetime | None) -> None:
-    session.execute(update(AccountRow).where(AccountRow.id == account).values(plan=plan, plan_until=until))
+class InForce(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan that all entitlements together give, its present period, and when to derive it anew."""
+
+    plan: str
+    since: datetime | None = None
+    until: datetime | None = None
+    derive_at: datetime | None = None
+    entitlement: int | None = None
+
+
+def set_plan(session: Session, account: int, plan: InForce) -> None:
+    session.execute(
+        update(AccountRow)
+        .where(AccountRow.id == account)
+        .values(
+            plan=plan.plan,
+            plan_since=plan.since,
+            plan_until=plan.until,
+            derive_at=plan.derive_at,
+            entitlement_id=plan.entitlement,
+        )
+    )
+
+
+def plans_over(session: Session, now: datetime, *, limit: int = 500) -> list[int]:
+    """Accounts whose plan in force is to be derived anew."""
+    return list(
+        session.scalars(
+            select(AccountRow.id)
+            .where(AccountRow.derive_at <= now, AccountRow.merged_into.is_(None))
+            .order_by(AccountRow.id)
+            .limit(limit)
+        )
+    )
 
 
 def set_settings(session: Session, account: int, settings: dict[str, Any]) -> None:
@@ -174,21 +224,22 @@ def _fetch(session: Session, account: int, *, lock: bool) -> Account | None:
     if row.merged_into is not None:
         return _fetch(session, row.merged_into, lock=lock)
     return Account(
-        id=row.id, plan=row.plan, plan_until=row.plan_until, settings=row.settings,
+        id=row.id, plan=row.plan, plan_since=row.plan_since, plan_until=row.plan_until,
+        derive_at=row.derive_at, entitlement=row.entitlement_id, settings=row.settings,
         banned_reason=row.banned_reason, debt=row.debt, created_at=row.created_at,
     )  # fmt: skip
 
 
-def _move(session: Session, old: Account, new: Account) -> None:
+def _move(session: Session, old: Account, new: Account, now: datetime) -> None:
     jobs.move(session, old.id, new.id)
-    for row in (IdentityRow, UploadRow, DeliveryRow):
+    for row in (IdentityRow, UploadRow, DeliveryRow, OrderRow, PaymentRow, EntitlementRow, NoticeRow):
         session.execute(update(row).where(row.account_id == old.id).values(account_id=new.id))
-    plan = old if new.plan == "free" else new
+    session.execute(update(OrderRow).where(OrderRow.buyer_id == old.id).values(buyer_id=new.id))
     session.execute(
         update(AccountRow)
         .where(AccountRow.id == new.id)
         .values(
-            settings=old.settings | new.settings, plan=plan.plan, plan_until=plan.plan_until,
+            settings=old.settings | new.settings, derive_at=now,
             banned_reason=new.banned_reason if new.banned_reason is not None else old.banned_reason,
             created_at=min(old.created_at, new.created_at),
         )
@@ -207,7 +258,7 @@ def _create(session: Session, identity: Identity, now: datetime) -> int:
         insert_for(session)(IdentityRow)
         .values(
             platform=identity.platform, external_id=identity.external_id, name=identity.name[:200],
-            account_id=account, created_at=now,
+            account_id=account, locale=identity.locale, created_at=now,
         )
         .on_conflict_do_nothing()
         .returning(IdentityRow.account_id)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, make_url, text
 
 import migrations
 from storage.database import Database, StorageError
-from storage.tables import Row
+from storage.payment_tables import Row  # which brings the rows of all modules
 
 ADVISORY_LOCK = 0x61_74_65_6C_69_65_72  # "atelier": whoever holds it in PostgreSQL migrates
 

@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 from sqlalchemy.orm import Session
 
-CHANNELS = ("jobs", "deliveries", "progress", "cancels", "accounts")
+CHANNELS = ("jobs", "deliveries", "progress", "cancels", "accounts", "notices")
 RECONNECT_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)

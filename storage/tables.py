@@ -38,11 +38,22 @@ class AccountRow(Row):
     """Whoever has a balance. Locking this row locks the account's lots, holds and flows."""
 
     __tablename__ = "accounts"
-    __table_args__ = (CheckConstraint("debt >= 0", name="debt"),)
+    __table_args__ = (
+        CheckConstraint("debt >= 0", name="debt"),
+        Index(
+            "ix_accounts_derive_at",
+            "derive_at",
+            sqlite_where=text("derive_at IS NOT NULL"),
+            postgresql_where=text("derive_at IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[Id]
-    plan: Mapped[Word] = mapped_column(default="free")
-    plan_until: Mapped[Time | None]
+    plan: Mapped[Word] = mapped_column(default="free")  # in force; derived from the entitlements
+    plan_since: Mapped[Time | None]  # start of its present period
+    plan_until: Mapped[Time | None]  # its end, as far as is known
+    derive_at: Mapped[Time | None]  # when the plan in force changes by itself
+    entitlement_id: Mapped[int | None] = mapped_column(BigInt)  # where the plan comes from
     settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     banned_reason: Mapped[str | None]
     merged_into: Mapped[AccountId | None]  # a tombstone: use that account
@@ -60,6 +71,7 @@ class IdentityRow(Row):
     account_id: Mapped[AccountId] = mapped_column(index=True)
     name: Mapped[Key] = mapped_column(default="")
     role: Mapped[Word] = mapped_column(default="", server_default="")  # "owner" after `claim`
+    locale: Mapped[Word] = mapped_column(default="", server_default="")  # as last heard: for words unasked
     created_at: Mapped[Time]
 
 

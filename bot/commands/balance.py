@@ -47,7 +47,7 @@ def _refreshed(
     if account is None:
         raise Refusal("refused-account")
     allowed = submit.refresh(session, context.config, account, network, now)
-    name, _ = wallets.plan_of(context.config, account, now)
+    name, _ = wallets.plan_of(context.config, account)
     return ledger.lots(session, account.id, now), name, allowed
 
 

@@ -11,6 +11,7 @@ from bot.chat import Audience, Invocation, Locale, Reply
 from bot.config import Config
 from bot.jobs.board import Board
 from bot.operations import Operations
+from bot.payments.shop import Shop
 from bot.places import Places
 from bot.replies import say
 from bot.signing import Signer
@@ -28,6 +29,7 @@ class Context:
     signer: Signer
     operations: Operations
     places: Places
+    shop: Shop
     clock: Callable[[], datetime]
     seed: Callable[[], int]  # a fresh seed for a prompt that names none
     suggestions: tuple[str, ...]  # prompts that the starter model draws well

@@ -43,7 +43,7 @@ async def plan_here(context: Context, asking: Asking, account: Account) -> tuple
     address = asking.invocation.address
     in_group = address.kind == "group"
     wallet = await context.database.read(wallets.of_group, address) if in_group else None
-    return wallets.better(context.config, account, wallet, context.clock())
+    return wallets.better(context.config, account, wallet)
 
 
 async def queue(

@@ -1,20 +1,24 @@
-"""The credits that a plan gives by itself: each day and each month (UTC). Pure."""
+"""The credits that a plan gives by itself: each day (UTC), and each month of a period longer than one. Pure.
+
+The first month of a period is given with the news that opened it (`bot.payments.till`): what was paid for does not
+wait until somebody asks.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 
 from bot.config import Abuse, Plan
+from storage.accounts import Account
 from storage.ledger import Grant
 
+MONTH = timedelta(days=30)
 
-def due(account: int, plan: Plan, abuse: Abuse, *, created_at: datetime, now: datetime) -> list[Grant]:
+
+def due(account: Account, plan: Plan, abuse: Abuse, *, now: datetime) -> list[Grant]:
     """All grants of the present day and month; the ledger passes over those that it has given."""
-    return [
-        grant
-        for grant in (_daily(account, plan, abuse, created_at, now), _monthly(account, plan, now))
-        if grant
-    ]
+    found = (_daily(account, plan, abuse, now), _monthly(account, plan, now))
+    return [grant for grant in found if grant is not None]
 
 
 def next_day(now: datetime) -> datetime:
@@ -27,22 +31,40 @@ def next_month(now: datetime) -> datetime:
     return (first + timedelta(days=32)).replace(day=1)
 
 
+def lapse(plan: Plan, period_end: datetime) -> datetime:
+    """When credits of a period that ends then lapse: what is left of them rolls over for so many days."""
+    return period_end + timedelta(days=plan.rollover_days)
+
+
 def credits_day(plan: Plan, abuse: Abuse, *, created_at: datetime, now: datetime) -> int:
     """A new account gets a part of it, so that making accounts does not pay."""
     is_new = now - created_at < timedelta(days=abuse.new_account_days)
     return int(plan.credits_day * abuse.new_account_factor) if is_new else plan.credits_day
 
 
-def _daily(account: int, plan: Plan, abuse: Abuse, created_at: datetime, now: datetime) -> Grant | None:
-    amount = credits_day(plan, abuse, created_at=created_at, now=now)
+def _daily(account: Account, plan: Plan, abuse: Abuse, now: datetime) -> Grant | None:
+    amount = credits_day(plan, abuse, created_at=account.created_at, now=now)
     if not amount:
         return None
-    return Grant(key=f"daily:{account}:{now:%Y-%m-%d}", kind="daily", amount=amount, expires_at=next_day(now))
+    key = f"daily:{account.id}:{now:%Y-%m-%d}"
+    return Grant(key=key, kind="daily", amount=amount, expires_at=next_day(now))
 
 
-def _monthly(account: int, plan: Plan, now: datetime) -> Grant | None:
+def _monthly(account: Account, plan: Plan, now: datetime) -> Grant | None:
+    """A plan that nobody bought goes by calendar months; a right by months of 30 days from its period's start."""
     if not plan.credits_month:
         return None
-    until = next_month(now) + timedelta(days=plan.rollover_days)
-    key = f"monthly:{account}:{now:%Y-%m}"
-    return Grant(key=key, kind="monthly", amount=plan.credits_month, expires_at=until)
+    if account.entitlement is None or account.plan_since is None:
+        key, end = f"monthly:{account.id}:{now:%Y-%m}", next_month(now)
+        return Grant(key=key, kind="monthly", amount=plan.credits_month, expires_at=lapse(plan, end))
+    month = (now - account.plan_since) // MONTH
+    if month < 1 or month >= months(account.plan_since, account.plan_until):
+        return None
+    key = f"monthly:{account.entitlement}:{account.plan_since:%Y-%m-%d}:{month}"
+    end = lapse(plan, account.plan_since + (month + 1) * MONTH)
+    return Grant(key=key, kind="monthly", amount=plan.credits_month, expires_at=end)
+
+
+def months(since: datetime, until: datetime | None) -> int:
+    """How often a period gives the monthly credits: 1 for one of 28 to 31 days, 12 for a year."""
+    return 10_000 if until is None else max(1, round((until - since) / MONTH))

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.config import Config
-from bot.jobs import ending
+from bot.jobs import ending, entitlement
 from bot.jobs.submit import RELAXED
 from storage import artifacts, jobs, ledger, places, rates, records
 from storage.blobs import Blobs, BlobsUnavailable
@@ -52,6 +52,7 @@ class Rescuer:
         now = self._clock()
         while await self._database.run(ledger.expire, now):
             pass
+        await self._database.run(entitlement.derive_due, self._config, now)
         await self._database.run(records.forget_nonces, now)
         await self._database.run(places.forget_tokens)
         await self._collect(now)

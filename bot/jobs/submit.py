@@ -50,7 +50,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitted:
     """Queues the job. Raises Refusal; then nothing has changed."""
     unit_us = records.timing(session, ask.request.model)  # before the locks, which others may wait for
-    account, wallet = wallets.lock(session, ask.account, ask.address)
+    account, wallet = wallets.lock(session, config, ask.account, ask.address, now)
     if account is None:
         raise Refusal("refused-account")
     load = jobs.load(session, account.id, ask.key)
@@ -79,8 +79,8 @@ def _pace(session: Session, account: Account, plan: Plan, now: datetime) -> floa
 
 def refresh(session: Session, config: Config, account: Account, network: str, now: datetime) -> bool:
     """Gives the allowances that are due; False when the network has had its free ones today."""
-    _, plan = plan_of(config, account, now)
-    grants = allowances.due(account.id, plan, config.abuse, created_at=account.created_at, now=now)
+    _, plan = plan_of(config, account)
+    grants = allowances.due(account, plan, config.abuse, now=now)
     granted = [
         grant
         for grant in grants
@@ -160,8 +160,8 @@ def _afford(
     """The live lots, allowances included. Raises Refusal when they do not cover the price."""
     live = ledger.lots(session, account.id, now)
     network_ok = True
-    _, plan = plan_of(config, account, now)
-    due = allowances.due(account.id, plan, config.abuse, created_at=account.created_at, now=now)
+    _, plan = plan_of(config, account)
+    due = allowances.due(account, plan, config.abuse, now=now)
     if {grant.key for grant in due} - {lot.key for lot in live}:  # not given yet, or all spent
         network_ok = refresh(session, config, account, ask.network, now)
         live = ledger.lots(session, account.id, now)

@@ -12,7 +12,7 @@ import msgspec
 
 from bot.chat import Address
 from bot.config import Config, ModelEntry, Plan
-from bot.jobs import allowances, limits, pricing
+from bot.jobs import allowances, entitlement, limits, pricing
 from generators.requests import Request
 from storage import accounts, ledger, records
 from storage.accounts import Account
@@ -30,26 +30,30 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     live: list[Lot] = []
 
 
-def plan_of(config: Config, account: Account, now: datetime) -> tuple[str, Plan]:
-    """The account's own plan. One that ended, or that the configuration no longer has, counts as `free`."""
-    over = account.plan_until is not None and account.plan_until <= now
-    name = "free" if over or account.plan not in config.plans else account.plan
+def plan_of(config: Config, account: Account) -> tuple[str, Plan]:
+    """The account's own plan in force. One that the configuration no longer has counts as `free`."""
+    name = account.plan if account.plan in config.plans else entitlement.FREE
     return name, config.plans[name]
 
 
-def better(config: Config, account: Account, wallet: Account | None, now: datetime) -> tuple[str, Plan]:
+def better(config: Config, account: Account, wallet: Account | None) -> tuple[str, Plan]:
     """Of the person's plan and the group's the one with more weight."""
-    plans = [plan_of(config, each, now) for each in (account, wallet) if each is not None]
+    plans = [plan_of(config, each) for each in (account, wallet) if each is not None]
     return max(plans, key=lambda each: each[1].weight)
 
 
-def lock(session: Session, account: int, address: Address) -> tuple[Account | None, Account | None]:
-    """Locks the person's account and the wallet of the group, if there is one."""
+def lock(
+    session: Session, config: Config, account: int, address: Address, now: datetime
+) -> tuple[Account | None, Account | None]:
+    """Locks the person's account and the wallet of the group, if there is one; their plans are the present ones."""
     wallet = _find(session, address)
     if wallet is None:
-        return accounts.lock(session, account), None
+        return _present(session, config, accounts.lock(session, account), now), None
     locked = accounts.lock_all(session, (account, wallet))
-    return locked[account], locked[wallet]
+    return (
+        _present(session, config, locked[account], now),
+        _present(session, config, locked[wallet], now),
+    )
 
 
 def terms(
@@ -58,14 +62,14 @@ def terms(
 ) -> Terms:  # fmt: skip
     """The group's if its wallet pays for this request: its credits are enough, and so is the member's day."""
     if wallet is not None and wallet.banned_reason is None and wallet.id != account.id:
-        name, plan = better(config, account, wallet, now)
+        name, plan = better(config, account, wallet)
         price = pricing.price(limits.fitted(request, model, plan), model)
         live = _live(session, config, wallet, now)
         if sum(lot.remaining for lot in live) >= price and _day_allows(
             session, config, account, wallet, price, now
         ):
             return Terms(name=name, plan=plan, wallet=wallet.id, live=live)
-    name, plan = plan_of(config, account, now)
+    name, plan = plan_of(config, account)
     return Terms(name=name, plan=plan)
 
 
@@ -81,6 +85,12 @@ def settled(session: Session, job: Job, captured: int) -> None:
         records.correct(session, _day(job.payer, job.account, job.created_at), captured - job.price)
 
 
+def _present(session: Session, config: Config, account: Account | None, now: datetime) -> Account | None:
+    if account is None or account.derive_at is None or account.derive_at > now:
+        return account
+    return entitlement.derive(session, config, account.id, now)
+
+
 def _find(session: Session, address: Address) -> int | None:
     if address.kind != "group":
         return None
@@ -89,8 +99,8 @@ def _find(session: Session, address: Address) -> int | None:
 
 def _live(session: Session, config: Config, wallet: Account, now: datetime) -> list[Lot]:
     """What the wallet may spend, the month's allowance of its plan included."""
-    _, plan = plan_of(config, wallet, now)
-    due = allowances.due(wallet.id, plan, config.abuse, created_at=wallet.created_at, now=now)
+    _, plan = plan_of(config, wallet)
+    due = allowances.due(wallet, plan, config.abuse, now=now)
     monthly = [grant for grant in due if grant.kind == "monthly"]
     live = ledger.lots(session, wallet.id, now)
     if {grant.key for grant in monthly} <= {lot.key for lot in live}:
@@ -103,7 +113,7 @@ def _day_allows(
     session: Session, config: Config, account: Account, wallet: Account, price: int, now: datetime
 ) -> bool:
     """Counts the price against what one member may take of this wallet on one day (UTC)."""
-    _, plan = plan_of(config, wallet, now)
+    _, plan = plan_of(config, wallet)
     if not plan.member_day:
         return True
     return records.spend(session, _day(wallet.id, account.id, now), price, limit_us=plan.member_day)

@@ -16,15 +16,40 @@ PLANS: Raw = {
         "pixels_max": 1_048_576,
         "steps_max": 30,
     },
-    "basic": {"title": "Basic", "weight": 4, "credits_month": 1500, "running": 2, "waiting": 6},
+    "basic": {
+        "title": "Basic",
+        "price": {"usd": 499, "eur": 499, "xtr": 350},
+        "weight": 4,
+        "credits_month": 1500,
+        "rollover_days": 30,
+        "running": 2,
+        "waiting": 6,
+    },
     "pro": {
         "title": "Pro",
+        "price": {"usd": 1199, "eur": 1199, "xtr": 850},
         "weight": 8,
         "credits_month": 5000,
+        "rollover_days": 30,
         "relaxed_day": 3600,
         "running": 3,
         "waiting": 12,
     },
+    "server": {
+        "title": "Server",
+        "price": {"usd": 1999, "eur": 1999, "xtr": 1400},
+        "for_place": True,
+        "weight": 6,
+        "credits_month": 8000,
+        "member_day": 150,
+        "running": 2,
+        "waiting": 6,
+    },
+}
+
+PACKS: Raw = {
+    "small": {"title": "500 credits", "credits": 500, "price": {"usd": 199, "eur": 199, "xtr": 150}},
+    "large": {"title": "3,000 credits", "credits": 3000, "price": {"usd": 999, "eur": 999, "xtr": 700}},
 }
 
 MODELS: Raw = {
@@ -140,4 +165,4 @@ STYLES: Raw = {
     ),
 }
 
-DOCUMENT: Raw = {"plans": PLANS, "models": MODELS, "styles": STYLES}
+DOCUMENT: Raw = {"plans": PLANS, "packs": PACKS, "models": MODELS, "styles": STYLES}

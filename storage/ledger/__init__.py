@@ -24,6 +24,7 @@ from storage.ledger.grants import (
     LotKind,
     expire,
     grant,
+    granted,
     lots,
     split,
     take,
@@ -35,6 +36,6 @@ from storage.ledger.reversals import Reversed, forgive, restore, reverse
 
 __all__ = [
     "RANKS", "Drift", "Grant", "Insufficient", "LedgerError", "Lot", "LotKind", "Reversed", "absorb",
-    "balance_of_books", "check", "expire", "forgive", "grant", "hold", "lots", "post", "restore", "reverse", "settle",
-    "split", "take", "was_granted",
+    "balance_of_books", "check", "expire", "forgive", "grant", "granted", "hold", "lots", "post", "restore", "reverse",
+    "settle", "split", "take", "was_granted",
 ]  # fmt: skip

@@ -76,6 +76,11 @@ def grant(session: Session, account: int, grants: Iterable[Grant], now: datetime
     return given
 
 
+def granted(session: Session, key: str) -> int:
+    """What the lot with this key was granted; 0 if there is none."""
+    return session.scalar(select(LotRow.granted).where(LotRow.key == key)) or 0
+
+
 def was_granted(session: Session, key: str) -> bool:
     return session.scalar(select(LotRow.id).where(LotRow.key == key)) is not None
 

@@ -33,7 +33,7 @@ from bot.jobs import ending, submit
 from bot.jobs.submit import Ask
 from generators.requests import TextToImage
 from storage import accounts, flows, jobs, ledger, schema
-from storage.accounts import Identity
+from storage.accounts import Identity, InForce
 from storage.artifacts import NewArtifact
 from storage.database import Database, connect
 from storage.jobs import Job
@@ -206,7 +206,7 @@ async def prepared(url: str, config: Config, folder: Path) -> AsyncIterator[tupl
 def _person(session: Session, name: str) -> int:
     now = datetime.now(UTC)
     account = accounts.resolve(session, Identity(platform="test", external_id=name), now)
-    accounts.set_plan(session, account, "pro", None)
+    accounts.set_plan(session, account, InForce(plan="pro"))
     grants = [Grant(key=f"{kind}:{account}", kind=kind, amount=PLENTY) for kind in ("gift", "pack")]
     ledger.grant(session, account, grants, now)
     return account

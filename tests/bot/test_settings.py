@@ -112,7 +112,7 @@ def test_an_empty_file_means_the_defaults(elsewhere: Path) -> None:
 
 def test_plans_are_those_of_the_product() -> None:
     plans = load(None, {}).plans
-    assert list(plans) == ["free", "basic", "pro"]
+    assert list(plans) == ["free", "basic", "pro", "server"]
     assert (plans["free"].credits_day, plans["free"].per_minute, plans["free"].count_max) == (40, 4, 2)
     assert (plans["basic"].weight, plans["basic"].credits_month) == (4, 1500)
     assert (plans["pro"].weight, plans["pro"].relaxed_day) == (8, 3600)

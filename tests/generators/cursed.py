@@ -57,7 +57,9 @@ def use(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _load(model: Model, host: Host) -> ScriptedRunner:
     SPELLS.get(model.source, lambda: None)()
-    return ScriptedRunner(Clock(), rows_max=8, spells={"p": lambda: time.sleep(0.01), **SPELLS}, made=(PICTURE,))
+    return ScriptedRunner(
+        Clock(), rows_max=8, spells={"p": lambda: time.sleep(0.01), **SPELLS}, made=(PICTURE,)
+    )
 
 
 def _hardware() -> ModuleType:

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from storage import accounts, deliveries, flows, jobs, ledger
+from storage import accounts, deliveries, entitlements, flows, jobs, ledger
 from storage.accounts import Account, Identity
 from storage.database import Database, Session
+from storage.entitlements import News
 from storage.ledger import Grant
 from tests.conftest import NOON
 from tests.storage.test_ledger import account, available, finish, give, hold, job
@@ -122,13 +123,16 @@ async def test_what_belongs_to_a_person_goes_along(database: Database) -> None:
         ann, web = account(session, "ann"), account(session, "web")
         made = job(session, web)
         deliveries.enqueue(session, made, web, "web", NOON)
-        accounts.set_plan(session, web, "pro", NOON + timedelta(days=3))
+        until = NOON + timedelta(days=3)
+        news = News(source="gift", external_id="g", plan="pro", since=NOON, until=until, at=NOON)
+        entitlements.hear(session, web, news)
         accounts.set_settings(session, web, {"style": "ink", "steps": 9})
         accounts.set_settings(session, ann, {"steps": 5})
         accounts.set_ban(session, web, "spam")
         found = merged(session, web, ann)
         assert found.settings == {"style": "ink", "steps": 5}
-        assert (found.plan, found.plan_until) == ("pro", NOON + timedelta(days=3))
+        assert [right.plan for right in entitlements.of_account(session, ann)] == ["pro"]
+        assert found.derive_at == NOON  # the plan in force is due to be derived from them
         assert found.banned_reason == "spam"
         assert [each.id for each in jobs.of_account(session, ann)] == [made]
         [delivery] = deliveries.claim(session, "web", lease_seconds=9, limit=9)

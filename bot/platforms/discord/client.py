@@ -113,6 +113,9 @@ class DiscordPlatform:
     async def deliver(self, account: int, address: Address, card: Card) -> str:
         return await self._delivery.deliver(address, card)
 
+    async def tell(self, account: int, person: str, text: str) -> None:
+        await self._delivery.tell(person, text)
+
     # --- lives
 
     async def _live(self) -> float:

@@ -30,6 +30,7 @@ from storage.database import Database
 
 EDIT_SECONDS = 2.0
 LONG_SECONDS = 30.0
+CONTENT_MAX = 2000  # characters of a plain message
 NEEDED = ((wire.VIEW_CHANNEL, "view"), (wire.SEND_MESSAGES, "send"), (wire.ATTACH_FILES, "files"))
 
 log = structlog.stdlib.get_logger(__name__)
@@ -127,6 +128,13 @@ class Delivery:
             if self._took_long(card) and not (writer.gone and not parcel.way.message):
                 parcel.mention = parcel.person
             return await self._first_open(parcel)
+
+    async def tell(self, person: str, text: str) -> None:
+        """Words in the person's direct chat. Raises Undeliverable or TryLater."""
+        try:
+            await self._rest.send(await self._rest.direct_chat(person), {"content": text[:CONTENT_MAX]})
+        except Refused as refused:
+            raise Undeliverable from refused
 
     async def _first_open(self, parcel: Parcel) -> str:
         """By the first way that is open."""

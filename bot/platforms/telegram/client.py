@@ -17,13 +17,14 @@ from datetime import datetime
 import msgspec
 import structlog
 from aiohttp import web
+from telegram.constants import ParseMode
 from telegram.error import TelegramError
 
 from bot.buttons import Buttons
-from bot.chat import Address, Card, Chat, TryLater
+from bot.chat import Address, Card, Chat, TryLater, Undeliverable
 from bot.config import Config
 from bot.places import Places
-from bot.platforms.telegram import menus, translate
+from bot.platforms.telegram import markup, menus, translate
 from bot.platforms.telegram.answers import Answers
 from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.inline import Inline
@@ -35,7 +36,7 @@ from bot.platforms.telegram.results import Results
 from bot.platforms.telegram.sheets import Sheets
 from bot.platforms.telegram.steps import Steps
 from bot.platforms.telegram.translate import Me
-from bot.platforms.telegram.wire import Wire
+from bot.platforms.telegram.wire import Refused, Wire
 from bot.signing import Signer
 from storage.database import Database, DatabaseUnavailable
 
@@ -125,6 +126,15 @@ class TelegramPlatform:
             message = await self._results.deliver(address, card, sheet)
         self._naps.end(address, card)
         return message
+
+    async def tell(self, account: int, person: str, text: str) -> None:
+        words = markup.rendered(text)
+        try:
+            await self._wire.result(
+                int(person), lambda chat: self._bot.send_message(chat, words, parse_mode=ParseMode.HTML)
+            )
+        except Refused as refused:
+            raise Undeliverable from refused
 
     async def webhook(self, request: web.Request) -> web.Response:
         """One pushed update: 200 once it is handled, 503 to have it again. Nothing is read without the secret."""

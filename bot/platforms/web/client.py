@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 
-from bot.chat import Address, Card, Chat, Desk, Locale
+from bot.chat import Address, Card, Chat, Desk, Locale, TryLater
 from bot.platforms.web.api import Api
 from bot.platforms.web.boot import Boot
 from bot.platforms.web.errors import answer_errors
@@ -25,6 +25,9 @@ from bot.platforms.web.session import Sessions
 from bot.platforms.web.settings import Probes, Signer, WebSettings
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+CLOSED_SECONDS = 60.0  # nobody has the page open: words wait for so long before they are tried again
 
 
 def wall_clock() -> int:
@@ -104,6 +107,10 @@ class WebPlatform:
     async def deliver(self, account: int, address: Address, card: Card) -> str:
         self._feeds.push(account, card)
         return f"web-{card.job}"
+
+    async def tell(self, account: int, person: str, text: str) -> None:
+        if not self._feeds.tell(account, text):
+            raise TryLater(CLOSED_SECONDS)
 
     async def _shut(self, _app: web.Application) -> None:
         self._feeds.shut()

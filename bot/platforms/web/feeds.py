@@ -16,6 +16,7 @@ from bot.platforms.web.translate import ENDED, Link, card_event, sse
 HEARTBEAT = b": here\n\n"
 HELLO = sse("hello", {})
 STALE = sse("stale", {})
+WORDS_MAX = 20
 
 
 class FeedsFull(Exception):
@@ -29,6 +30,7 @@ class Feed:
         self._jobs_max = jobs_max
         self._waiting: dict[int, Card] = {}
         self._sent: dict[int, Card] = {}
+        self._words: list[str] = []
         self._stale = False
         self._closed = False
         self._wake = asyncio.Event()
@@ -40,6 +42,11 @@ class Feed:
             self._waiting.clear()
             self._sent.clear()
             self._stale = True
+        self._wake.set()
+
+    def say(self, text: str) -> None:
+        """Takes words that belong to no card; never waits."""
+        self._words = [*self._words[-WORDS_MAX + 1 :], text]
         self._wake.set()
 
     def close(self) -> None:
@@ -60,7 +67,9 @@ class Feed:
     def _take(self, link: Link) -> bytes:
         waiting, self._waiting = self._waiting, {}
         stale, self._stale = self._stale, False
-        events = [card_event(card, self._sent.get(card.job), link) for card in waiting.values()]
+        words, self._words = self._words, []
+        events = [sse("words", {"text": text}) for text in words]
+        events += [card_event(card, self._sent.get(card.job), link) for card in waiting.values()]
         for card in waiting.values():
             self._remember(card)
         if self._closed:
@@ -99,6 +108,13 @@ class Feeds:
         self._count -= 1
         if not self._open[account]:
             del self._open[account]
+
+    def tell(self, account: int, text: str) -> int:
+        """Words for each open page of an account; returns how many there are."""
+        feeds = self._open.get(account, set())
+        for feed in feeds:
+            feed.say(text)
+        return len(feeds)
 
     def push(self, account: int, card: Card) -> int:
         """Offers a card to each open page of an account; returns how many there are."""

@@ -14,6 +14,7 @@ from bot.buttons import Buttons
 from bot.chat import Action, Address, Attachment, Audience, Card, Invocation, Locale, Person, Reply
 from bot.commands.context import Context
 from bot.operations import Operations
+from bot.payments.shop import Shop
 from bot.places import Places
 from bot.service import Service
 from bot.signing import Signer
@@ -37,7 +38,8 @@ class Stage:
             "database": made.database, "blobs": made.blobs, "config": made.config, "board": made.board,
             "buttons": self.buttons, "signer": self.signer,
             "operations": Operations(made.database, made.config, self.signer, clock=now),
-            "places": Places(made.database), "clock": now, "seed": lambda: next(self._seeds),
+            "places": Places(made.database), "shop": Shop(made.database, made.config, [], clock=now), "clock": now,
+            "seed": lambda: next(self._seeds),
             "suggestions": SUGGESTIONS,
         }  # fmt: skip
         self.context = Context(**(parts | context))

@@ -12,6 +12,7 @@ from bot.config import Safety
 from generators import requests
 from generators.requests import TextToImage, WriteText
 from storage import accounts
+from storage.accounts import InForce
 from tests.bot.commands.stage import Open, Stage, button
 from tests.bot.jobs.world import words
 
@@ -26,7 +27,7 @@ BIG = "a whale --size 256x128 --steps 30 -n 2"
 async def play(open_stage: Open) -> Stage:
     """Ann has a plan that allows more than the free one, which all others have."""
     made: Stage = await open_stage(**FREE)
-    await made.world.real.run(accounts.set_plan, await made.world.person("ann"), "pro", None)
+    await made.world.real.run(accounts.set_plan, await made.world.person("ann"), InForce(plan="pro"))
     await made.give("ann", 1000)
     return made
 

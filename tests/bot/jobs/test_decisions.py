@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from bot.config import Abuse, ModelEntry, Plan
 from bot.jobs import allowances, forecast, limits, pricing
 from bot.jobs.forecast import Waiting
 from generators.requests import ImageToImage, Message, TextToImage, WriteText
+from storage.accounts import Account
 from storage.flows import Flow, Tier
 from tests.bot.jobs.world import apple
 
@@ -90,8 +92,8 @@ def test_a_cancelled_share_is_between_nothing_and_the_price(price: int, done: fl
 
 def test_daily_credits_come_at_midnight_utc_and_new_accounts_get_a_part() -> None:
     plan, abuse = Plan(credits_day=40), Abuse(new_account_days=7, new_account_factor=0.5)
-    [old] = allowances.due(1, plan, abuse, created_at=NOW - timedelta(days=30), now=NOW)
-    [new] = allowances.due(2, plan, abuse, created_at=NOW, now=NOW)
+    [old] = allowances.due(somebody(1, created_at=NOW - timedelta(days=30)), plan, abuse, now=NOW)
+    [new] = allowances.due(somebody(2, created_at=NOW), plan, abuse, now=NOW)
     assert (old.amount, new.amount) == (40, 20)
     assert old.expires_at == datetime(2026, 11, 25, tzinfo=UTC)
     assert old.key == "daily:1:2026-11-24"
@@ -99,9 +101,30 @@ def test_daily_credits_come_at_midnight_utc_and_new_accounts_get_a_part() -> Non
 
 def test_monthly_credits_last_until_the_first_of_the_next_month() -> None:
     december = datetime(2026, 12, 31, 23, tzinfo=UTC)
-    [grant] = allowances.due(1, Plan(credits_month=1500), Abuse(), created_at=NOW, now=december)
+    [grant] = allowances.due(somebody(1), Plan(credits_month=1500), Abuse(), now=december)
     assert (grant.key, grant.amount) == ("monthly:1:2026-12", 1500)
     assert grant.expires_at == datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def test_a_right_gives_its_later_months_from_the_start_of_its_period() -> None:
+    def due(since: datetime, until: datetime | None, now: datetime) -> list[str]:
+        holder = somebody(1, plan_since=since, plan_until=until, entitlement=7)
+        return [grant.key for grant in allowances.due(holder, Plan(credits_month=1500), Abuse(), now=now)]
+
+    day = timedelta(days=1)
+    assert due(NOW, NOW + 31 * day, NOW + 30 * day) == []  # a month of 31 days is one month
+    assert due(NOW, NOW + 365 * day, NOW + 29 * day) == []  # the first came with the payment
+    assert due(NOW, NOW + 365 * day, NOW + 30 * day) == ["monthly:7:2026-11-24:1"]
+    assert due(NOW, NOW + 365 * day, NOW + 364 * day) == []  # a year is twelve of them
+    assert due(NOW, None, NOW + 900 * day) == ["monthly:7:2026-11-24:30"]
+
+
+def somebody(number: int, *, created_at: datetime = NOW, **plan: Any) -> Account:
+    usual: dict[str, Any] = {"plan_since": None, "plan_until": None, "entitlement": None}
+    return Account(
+        id=number, plan="free", derive_at=None, settings={}, banned_reason=None, debt=0, created_at=created_at,
+        **(usual | plan),
+    )  # fmt: skip
 
 
 def tier(name: str, weight: int, start: int = 0) -> Tier:

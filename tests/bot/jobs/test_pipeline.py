@@ -14,6 +14,7 @@ from bot.jobs import ending
 from bot.jobs.progress import Reporter
 from bot.jobs.refusals import Refusal
 from storage import accounts, artifacts, deliveries, jobs, ledger, records
+from storage.accounts import InForce
 from storage.database import Session
 from storage.ledger import Grant
 from tests.bot.jobs.world import World, apple, fails, hangs, now, words, world
@@ -221,7 +222,7 @@ async def test_past_the_budget_of_the_day_free_use_is_relaxed_and_then_refused(
             await w.submit(await w.person("eve"), "eve")
         paid = await w.person("paid")
         await w.real.run(ledger.grant, paid, [Grant(key="p", kind="pack", amount=500)], now())
-        await w.real.run(accounts.set_plan, paid, "pro", None)
+        await w.real.run(accounts.set_plan, paid, InForce(plan="pro"))
         assert (await w.submit(paid, "paid")).job.tier == "pro"
 
 
@@ -239,7 +240,7 @@ async def test_old_rows_of_plans_and_models_that_are_gone_do_no_harm(
 ) -> None:
     async with world(database_url, tmp_path) as w:
         ann = await w.person()
-        await w.real.run(accounts.set_plan, ann, "platinum", None)
+        await w.real.run(accounts.set_plan, ann, InForce(plan="platinum"))
         asked = await w.submit(ann)
         assert asked.job.tier == "free"
 
@@ -271,7 +272,7 @@ async def test_tiers_share_by_weight(database_url: str, tmp_path: Path) -> None:
     async with world(database_url, tmp_path, **limits) as w:
         ann, pro = await w.person("ann"), await w.person("pro")
         await w.real.run(ledger.grant, pro, [Grant(key="p", kind="pack", amount=500)], now())
-        await w.real.run(accounts.set_plan, pro, "pro", None)
+        await w.real.run(accounts.set_plan, pro, InForce(plan="pro"))
         for number in range(18):
             await w.submit(ann, f"a{number}")
             await w.submit(pro, f"p{number}")

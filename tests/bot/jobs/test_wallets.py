@@ -15,6 +15,7 @@ from bot.jobs import ending, submit
 from bot.jobs.refusals import Refusal
 from bot.jobs.submit import Ask, Submitted
 from storage import accounts, jobs, ledger
+from storage.accounts import InForce
 from storage.database import DatabaseUnavailable, Session
 from storage.ledger import Grant
 from tests.bot.jobs.world import World, apple, hangs, now, world
@@ -27,7 +28,7 @@ async def wallet(w: World, credits: int, *, plan: str = "free") -> int:
     def work(session: Session) -> int:
         made = accounts.resolve(session, accounts.place("test", "g"), now())
         ledger.grant(session, made, [Grant(key="p", kind="pack", amount=credits)], now())
-        accounts.set_plan(session, made, plan, None)
+        accounts.set_plan(session, made, InForce(plan=plan))
         return made
 
     return await w.real.run(work)

@@ -155,6 +155,7 @@ class Chat:
 
     def __init__(self, fuse: Fuse, delivered: list[Card], shown: list[Card]) -> None:
         self._fuse, self.delivered, self.shown = fuse, delivered, shown
+        self.told: list[str] = []
         self.refuse: Exception | None = None
 
     async def run(self) -> None:
@@ -171,6 +172,9 @@ class Chat:
         self.delivered.append(card)
         self._fuse.burn()
         return f"message-{card.job}"
+
+    async def tell(self, account: int, person: str, text: str) -> None:
+        self.told.append(text)
 
 
 class World:

@@ -114,6 +114,7 @@ const onEvent = {
   stale: sync,
   card: (card) => thread.apply(card),
   text: (delta) => { if (!thread.grow(delta)) feed.restart(); },
+  words: ({ text }) => toast(text, { seconds: 20 }),
   closed: ({ error }) => { if (error) toast(error); thread.sync().catch(() => {}); },
 };
 

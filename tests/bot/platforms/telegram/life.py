@@ -29,6 +29,7 @@ from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.progress import Reporter
 from bot.jobs.rescuer import Rescuer
 from bot.operations import Operations
+from bot.payments.shop import Shop
 from bot.places import Places
 from bot.platforms.telegram.client import TelegramPlatform
 from bot.service import Service
@@ -175,6 +176,7 @@ class Life:
                 database=self.database, blobs=self.blobs, config=self.config, board=self.board,
                 buttons=buttons, signer=signer, places=self.places, clock=now, seed=lambda: next(seeds),
                 operations=Operations(self.database, self.config, signer, clock=now), suggestions=SUGGESTIONS,
+                shop=Shop(self.database, self.config, [], clock=now),
             )
         )  # fmt: skip
         self.platform = TelegramPlatform(

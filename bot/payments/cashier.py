@@ -1,0 +1,104 @@
+"""What has to be done about money in the background: errands, letters that failed, the hourly reconciliation.
+
+Runs in each process that serves chats; errands are leased, and one process at a time reconciles a provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.payments.inbox import Inbox
+from bot.payments.provider import ErrandHopeless, Provider, ProviderAway
+from bot.payments.reconcile import Reconciler, Report
+from storage import errands, places
+from storage.database import Database, DatabaseUnavailable
+from storage.errands import Errand
+
+ROUND_SECONDS = 2.0
+LETTERS_SECONDS = 60.0
+RECONCILE_SECONDS = 3600.0
+LEASE_SECONDS = 120
+BACKOFF_SECONDS_MAX = 3600.0
+RECONCILED_BACK = timedelta(days=7)
+
+log = structlog.get_logger(__name__)
+
+
+class Cashier:
+    def __init__(
+        self,
+        database: Database,
+        inbox: Inbox,
+        providers: Sequence[Provider],
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database, self._inbox, self._clock = database, inbox, clock
+        self.providers = {each.name: each for each in providers}
+        self._reconciler = Reconciler(database, inbox, clock=clock)
+        self._owner = secrets.token_hex(8)
+        self.reports: dict[str, Report] = {}
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(ROUND_SECONDS, self.errands))
+            group.create_task(self._every(LETTERS_SECONDS, self.letters))
+            group.create_task(self._every(RECONCILE_SECONDS, self.reconcile_all))
+
+    async def errands(self) -> None:
+        """Those that are due, one after the other."""
+        for provider in self.providers.values():
+            due = await self._database.run(errands.claim, provider.name, lease_seconds=LEASE_SECONDS)
+            for errand in due:
+                await self._run(provider, errand)
+
+    async def letters(self) -> None:
+        """News that has had no effect so far."""
+        for letter in await self._database.read(errands.unapplied):
+            if provider := self.providers.get(letter.provider):
+                await self._inbox.open(provider, letter)
+
+    async def reconcile_all(self) -> None:
+        for name in self.providers:
+            lease = f"reconcile:{name}"
+            if await self._database.run(places.lead, lease, self._owner, seconds=int(RECONCILE_SECONDS) // 2):
+                await self.reconcile(name)
+
+    async def reconcile(self, name: str) -> Report | None:
+        """None when the provider is away: nothing was compared, nothing is taken away."""
+        try:
+            report = await self._reconciler.run(self.providers[name], self._clock() - RECONCILED_BACK)
+        except ProviderAway:
+            log.warning("payments.provider_away", provider=name)
+            return None
+        self.reports[name] = report
+        log.info("payments.reconciled", provider=name, seen=report.seen, differences=len(report.differences))
+        return report
+
+    async def _run(self, provider: Provider, errand: Errand) -> None:
+        try:
+            events = await provider.run(errand)
+        except ProviderAway as away:
+            wait = max(away.seconds, min(2.0**errand.attempts, BACKOFF_SECONDS_MAX))
+            await self._database.run(errands.later, errand.id, wait, str(away))
+        except ErrandHopeless as error:
+            log.error("payments.errand_hopeless", provider=provider.name, kind=errand.kind, errand=errand.id)
+            await self._database.run(errands.hopeless, errand.id, str(error))
+        else:
+            await self._inbox.apply(events)
+            await self._database.run(errands.done, errand.id)
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except DatabaseUnavailable:
+                log.warning("cashier.database_away")
+            except Exception as error:
+                log.error("cashier.broken", error=type(error).__name__)
+            await asyncio.sleep(seconds)

@@ -1,0 +1,49 @@
+"""Who is told of money that came or went, and in which words: the person, and admins where they have to look."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bot.config import Config
+from bot.payments.events import AnyEvent, Paid
+from bot.payments.till import Outcome
+from storage import accounts, notices
+from storage.accounts import Identity
+from storage.database import Session
+
+
+def of_money(session: Session, config: Config, event: AnyEvent, outcome: Outcome, now: datetime) -> None:
+    """Puts what the outcome gives cause for into the outbox, once."""
+    if not outcome.new:
+        return
+    if outcome.flag is not None:
+        _tell_admins(session, config, event, outcome, now)
+        return
+    key = f"{event.provider}:{outcome.payment}"
+    if isinstance(event, Paid) and outcome.product is not None:
+        _tell(session, outcome, f"paid:{key}", f"notice-paid-{outcome.product.kind}", now)
+    elif outcome.taken:
+        _tell(session, outcome, f"back:{key}:{outcome.taken}", "notice-refunded", now)
+
+
+def _tell(session: Session, outcome: Outcome, key: str, message: str, now: datetime) -> None:
+    if outcome.account is None or outcome.product is None:
+        return
+    people = accounts.identities(session, outcome.account)
+    if people:
+        notices.send(
+            session, now, key=key, account=outcome.account, to=people[-1], message=message,
+            product=outcome.product.title, credits=outcome.taken or outcome.product.credits,
+        )  # fmt: skip
+
+
+def _tell_admins(session: Session, config: Config, event: AnyEvent, outcome: Outcome, now: datetime) -> None:
+    for admin in dict.fromkeys((*config.admins.owner, *config.admins.billing)):
+        platform, _, external = admin.partition(":")
+        account = accounts.resolve(session, Identity(platform=platform, external_id=external), now)
+        (who,) = (each for each in accounts.identities(session, account) if each.external_id == external)
+        notices.send(
+            session, now, key=f"flag:{outcome.payment}:{admin}", account=account, to=who,
+            message="notice-flagged", payment=outcome.payment or 0, flag=outcome.flag or "",
+            provider=event.provider,
+        )  # fmt: skip
