@@ -37,7 +37,7 @@ from storage.accounts import Identity, InForce
 from storage.artifacts import NewArtifact
 from storage.database import Database, connect
 from storage.jobs import Job
-from storage.ledger import Grant
+from storage.ledger import Grant, LotKind
 from storage.tables import EntryRow
 from tests import postgres
 from tests.benchmarks import naive
@@ -207,7 +207,8 @@ def _person(session: Session, name: str) -> int:
     now = datetime.now(UTC)
     account = accounts.resolve(session, Identity(platform="test", external_id=name), now)
     accounts.set_plan(session, account, InForce(plan="pro"))
-    grants = [Grant(key=f"{kind}:{account}", kind=kind, amount=PLENTY) for kind in ("gift", "pack")]
+    kinds: tuple[LotKind, ...] = ("reward", "promo", "referral", "monthly", "gift", "pack")
+    grants = [Grant(key=f"{kind}:{account}", kind=kind, amount=PLENTY) for kind in kinds]
     ledger.grant(session, account, grants, now)
     return account
 

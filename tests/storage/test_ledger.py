@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -154,28 +153,6 @@ async def test_a_movement_is_never_posted_twice(database: Database) -> None:
 
     with pytest.raises(IntegrityError):
         await database.run(work)
-
-
-async def test_a_thousand_at_once_against_a_balance_for_a_hundred(database: Database) -> None:
-    def fund(session: Session) -> int:
-        ann = account(session)
-        give(session, ann, 100)
-        return ann
-
-    ann = await database.run(fund)
-
-    def spend(session: Session, number: int) -> bool:
-        accounts.lock(session, ann)
-        live = ledger.lots(session, ann, NOON)
-        if not live:
-            return False
-        hold(session, ann, 1, f"k{number}")
-        return True
-
-    async with asyncio.TaskGroup() as group:
-        tries = [group.create_task(database.run(spend, number)) for number in range(1000)]
-    assert sum(each.result() for each in tries) == 100
-    assert await database.read(ledger.check) == []
 
 
 async def test_the_check_finds_what_was_tampered_with(database: Database) -> None:
