@@ -94,8 +94,7 @@ async def storage_of(config: Config, *, alone: bool = False) -> AsyncGenerator[t
         database = connect(url, pool=config.database.pool)
         stack.push_async_callback(database.close)
         await schema.upgrade(database, url, backups=settings.home(config) / "backups")
-        weights = {name: plan.weight for name, plan in config.plans.items()}
-        await database.run(flows.define_tiers, weights | {submit.RELAXED: 0})
+        await database.run(flows.define_tiers, submit.tier_weights(config))
         yield database, open_blobs(settings.blobs_url(config))
 
 
@@ -128,7 +127,7 @@ class Instance:
         self._signer = signer_of(config)
         self._pool = Pool(pool_settings(config), config.models) if "generate" in roles else None
         buttons = Buttons(self._signer, lifetime_seconds=config.timeouts.buttons)
-        self.board = Board(database, blobs, Cards(config, buttons), devices=self._device_count, clock=now)
+        self.board = Board(database, blobs, Cards(config, buttons), clock=now)
         self._rescuer = Rescuer(database, blobs, config, clock=now)
         self._operations = operations_of(config, database)
         self._providers: list[Provider] = []
@@ -224,7 +223,7 @@ class Instance:
         return made
 
     def _page(self, chat: Service, hooks: dict[str, Hook]) -> WebPlatform:
-        monitor = Monitor(self._database, self._rescuer, self._pool, clock=now)
+        monitor = Monitor(self._database, self._rescuer, self._pool, self.board.accuracy, clock=now)
         probes = Probes(health=monitor.health, metrics=monitor.metrics)
         return WebPlatform(
             chat, self._operations, web_settings(self._config), self._signer, self._boot, probes, hooks=hooks
@@ -232,9 +231,6 @@ class Instance:
 
     def _boot(self, locale: Locale) -> Boot:
         return boot(self._config, self._context.suggestions, locale)
-
-    def _device_count(self) -> int:
-        return len(self._pool.devices()) if self._pool else 1
 
 
 def pool_settings(config: Config) -> PoolSettings:

@@ -8,6 +8,7 @@ from datetime import datetime
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
+from bot.jobs.forecast import Accuracy
 from bot.jobs.rescuer import Rescuer
 from generators.device import DeviceStatus
 from generators.pool import Pool
@@ -19,9 +20,11 @@ STATES = ("available", "running", "retryable", "completed", "discarded", "cancel
 
 class Monitor:
     def __init__(
-        self, database: Database, rescuer: Rescuer, pool: Pool | None, *, clock: Callable[[], datetime]
-    ) -> None:
+        self, database: Database, rescuer: Rescuer, pool: Pool | None, accuracy: Accuracy, *,
+        clock: Callable[[], datetime],
+    ) -> None:  # fmt: skip
         self._database, self._rescuer, self._pool, self._clock = database, rescuer, pool, clock
+        self._accuracy = accuracy
 
     async def health(self) -> dict[str, str]:
         """Each part: "ok" or what is wrong."""
@@ -46,6 +49,7 @@ class Monitor:
         _gauge(registry, "atelier_deliveries_waiting", "Results on their way to people", waiting)
         _gauge(registry, "atelier_delivery_lag_seconds", "Age of the oldest waiting result", lag)
         _gauge(registry, "atelier_ledger_drift", "Figures that do not add up", len(self._rescuer.drift))
+        _forecast(registry, self._accuracy)
         if self._pool is not None:
             _devices(registry, self._pool.devices())
         return generate_latest(registry)
@@ -61,6 +65,16 @@ def _device_health(devices: tuple[DeviceStatus, ...]) -> str:
 
 def _gauge(registry: CollectorRegistry, name: str, what: str, value: float) -> None:
     Gauge(name, what, registry=registry).set(value)
+
+
+def _forecast(registry: CollectorRegistry, accuracy: Accuracy) -> None:
+    """How the latest promises of a place in line were kept."""
+    _gauge(registry, "atelier_forecast_jobs", "Jobs whose first forecast was checked since the start", accuracy.kept)
+    error = Gauge("atelier_forecast_error_seconds", "Mean absolute error", ["of"], registry=registry)
+    bias = Gauge("atelier_forecast_bias_seconds", "Mean error: late is positive", ["of"], registry=registry)
+    for what in ("start", "finish"):
+        error.labels(what).set(accuracy.mean_absolute(what))
+        bias.labels(what).set(accuracy.bias(what))
 
 
 def _devices(registry: CollectorRegistry, devices: tuple[DeviceStatus, ...]) -> None:

@@ -115,6 +115,11 @@ class Pool:
         unplaced = sum(flight.device is None for flight in self._flights.values())
         return max(0, wanted - unplaced)
 
+    def warm(self) -> frozenset[str]:
+        """Models that a device with room has loaded: a job for one starts without waiting for weights."""
+        roomy = (device for device in self._live() if len(device.jobs) < self._appetite())
+        return frozenset(model for device in roomy for model in device.resident)
+
     def submit(
         self, job: str, request: Request, inputs: Mapping[str, bytes], *, alone: bool = False
     ) -> Events:

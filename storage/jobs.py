@@ -16,13 +16,14 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal, or
 from sqlalchemy.orm import Session
 
 from storage import flows
+from storage.fair import Affinity, Turn
 from storage.prepared import Prepared
 from storage.signals import notify
 from storage.tables import FlowRow, HoldRow, JobRow
 from storage.types import from_now
 
 State = Literal["available", "running", "retryable", "completed", "discarded", "cancelled"]
-LIVE: tuple[State, ...] = ("available", "running", "retryable")
+LIVE: tuple[State, ...] = flows.LIVE
 TERMINAL: tuple[State, ...] = ("completed", "discarded", "cancelled")
 WORDLESS: dict[str, Any] = {"words": "", "request": b""}
 """What is left of a prompt that was erased."""
@@ -87,6 +88,16 @@ _COLUMNS = (
     JobRow.created_at, JobRow.started_at, JobRow.finished_at, JobRow.deleted_at,
 )  # fmt: skip
 _FIELDS = Job.__struct_fields__
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """A job in line (`started_at` is None) or at work, as the forecast needs it."""
+
+    id: int
+    account: int
+    tier: str
+    cost_us: int
+    started_at: datetime | None
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,17 +186,23 @@ def counts(session: Session) -> dict[str, int]:
 # --- the dispatcher's side ----------------------------------------------------------------------------------
 
 
-def claim(session: Session, owner: str, *, lease_seconds: int, limit: int) -> list[Job]:
-    """Up to `limit` jobs in fair order, each under a lease and a new attempt number."""
-    flows.lock_tiers(session)
+def claim(
+    session: Session, owner: str, *, lease_seconds: int, limit: int, affinity: Affinity | None = None
+) -> list[Job]:
+    """Up to `limit` jobs in fair order, each under a lease and a new attempt number.
+
+    Not waited for on the disk: a claim that a crash of the server undoes is made again.
+    """
+    before = tiers = flows.lock_tiers(session)
     claimed: list[Job] = []
-    while len(claimed) < limit and (picked := flows.pick(session)):
-        job = _claim_first(session, picked, owner, lease_seconds)
-        if job is None:  # the counts are wrong: mend them rather than spin
-            _recount(session, picked.account, picked.tier)
-            continue
-        flows.advance(session, picked, job.cost_us)
-        claimed.append(job)
+    while len(claimed) < limit:
+        turns = flows.pick(session, tiers, limit=limit - len(claimed), affinity=affinity)
+        if not turns:
+            break
+        taken = _take(session, turns, owner, lease_seconds)
+        tiers = flows.advance(session, tiers, [turn for turn in turns if turn.head.job in taken])
+        claimed += [taken[turn.head.job] for turn in turns if turn.head.job in taken]
+    flows.set_tiers(session, [tier for name, tier in tiers.items() if tier != before[name]])
     return claimed
 
 
@@ -322,15 +339,18 @@ def all_lost(session: Session) -> int:
     return int(changed.rowcount)  # type: ignore[attr-defined]
 
 
-def waiting(session: Session, *, limit: int = 2000) -> list[tuple[int, int, str, int]]:
-    """(job, account, tier, cost) of jobs that wait, oldest first: what the forecast orders."""
-    rows = session.execute(
-        select(JobRow.id, JobRow.account_id, JobRow.tier, JobRow.cost_us)
-        .where(JobRow.state == "available")
-        .order_by(JobRow.id)
-        .limit(limit)
+def pending(session: Session, *, limit: int = 2000) -> list[Pending]:
+    """Jobs that run, and those that wait, oldest first: what the forecast plays forward."""
+    columns = (JobRow.id, JobRow.account_id, JobRow.tier, JobRow.cost_us)
+    found = select(*columns, JobRow.started_at).where(JobRow.state == "running")
+    runs = session.execute(found.order_by(JobRow.id).limit(limit)).all()
+    waits = session.execute(
+        select(*columns, literal(None)).where(JobRow.state == "available").order_by(JobRow.id).limit(limit)
     )
-    return [(job, account, tier, cost) for job, account, tier, cost in rows]
+    return [
+        Pending(id=job, account=account, tier=tier, cost_us=cost, started_at=started)
+        for job, account, tier, cost, started in (*runs, *waits)
+    ]
 
 
 def stray_holds(session: Session) -> int:
@@ -347,27 +367,11 @@ def _locked(session: Session, condition: ColumnElement[bool], limit: int) -> lis
     return [_job(row) for row in session.execute(statement.with_for_update(skip_locked=True))]
 
 
-def _claim_first(session: Session, picked: flows.Pick, owner: str, lease_seconds: int) -> Job | None:
-    row = _CLAIM(
-        session, of_account=picked.account, of_tier=picked.tier, owner=owner, seconds=lease_seconds
-    ).one_or_none()
-    return _job(row) if row else None
-
-
-def _recount(session: Session, account: int, tier: str) -> None:
-    def count(state: str) -> Any:
-        return (
-            select(func.count())
-            .where(JobRow.account_id == account, JobRow.tier == tier, JobRow.state == state)
-            .scalar_subquery()
-        )
-
-    waits, runs = count("available"), count("running")
-    session.execute(
-        update(FlowRow)
-        .where(FlowRow.account_id == account, FlowRow.tier == tier)
-        .values(waiting=waits, running=runs, eligible=and_(waits > 0, runs < FlowRow.cap, literal(True)))
-    )
+def _take(session: Session, turns: list[Turn], owner: str, lease_seconds: int) -> dict[int | None, Job]:
+    """The jobs of these turns, running from now on, less those that were cancelled at this very moment."""
+    ids = [turn.head.job for turn in turns]
+    rows = _TAKE(session, of_jobs=ids, owner=owner, seconds=lease_seconds)
+    return {job.id: job for job in map(_job, rows)}
 
 
 def _end(
@@ -421,14 +425,9 @@ _ADD = Prepared(
           "cancel_requested", "paid"),
 )  # fmt: skip
 _LOCK = Prepared(select(*_COLUMNS).where(JobRow.id == bindparam("of_job")).with_for_update(key_share=True))
-_first = (
-    select(JobRow.id)
-    .where(JobRow.account_id == _of_account, JobRow.tier == bindparam("of_tier"), JobRow.state == "available")
-    .order_by(JobRow.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
-)  # fmt: skip
-_CLAIM = Prepared(
+_TAKE = Prepared(
     update(JobRow)
-    .where(JobRow.id == _first)
+    .where(JobRow.id.in_(bindparam("of_jobs", expanding=True)), JobRow.state == "available")
     .values(
         state="running", attempt=JobRow.attempt + 1, lease_until=from_now(bindparam("seconds")),
         started_at=func.coalesce(JobRow.started_at, from_now(0)),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.prepared import Prepared
 from storage.signals import notify
-from storage.tables import AuditRow, BudgetRow, NonceRow, ProgressRow, TimingRow
-from storage.types import insert_for
+from storage.tables import AuditRow, BudgetRow, CapacityRow, NonceRow, ProgressRow, TimingRow
+from storage.types import from_now, insert_for
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,22 +82,55 @@ def spent(session: Session, scope: str) -> int:
 
 
 def timings(session: Session) -> dict[str, int]:
-    """Microseconds a unit of each model's work takes."""
-    return {model: unit for model, unit in session.execute(select(TimingRow.model, TimingRow.unit_us))}
+    """Microseconds a unit of each model's work takes, over all shapes of requests."""
+    rows = session.execute(select(TimingRow.model, TimingRow.unit_us).where(TimingRow.shape == ""))
+    return {model: unit for model, unit in rows}
 
 
-def timing(session: Session, model: str) -> int | None:
-    return _TIMING(session, of_model=model).scalar()
+def timing(session: Session, model: str, shape: str) -> int | None:
+    """Microseconds a unit of the model's work takes in requests of this shape, else in any; None: not known."""
+    return _TIMING(session, of_model=model, of_shape=shape).scalar()
 
 
-def learn(session: Session, model: str, unit_us: int) -> None:
-    """Keeps what a unit takes now (the caller has averaged it)."""
-    statement = insert_for(session)(TimingRow).values(model=model, unit_us=unit_us, samples=1)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["model"], set_={"unit_us": unit_us, "samples": TimingRow.samples + 1}
+def learn(session: Session, model: str, units: Mapping[str, int]) -> None:
+    """Keeps what a unit takes now, by shape (the caller has averaged it)."""
+    for shape, unit_us in units.items():
+        statement = insert_for(session)(TimingRow).values(
+            model=model, shape=shape, unit_us=unit_us, samples=1
         )
-    )
+        session.execute(
+            statement.on_conflict_do_update(
+                index_elements=["model", "shape"],
+                set_={"unit_us": unit_us, "samples": TimingRow.samples + 1},
+            )
+        )
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What devices get done together."""
+
+    devices: int
+    slots: int  # jobs at a time
+    rate_us: int  # device time delivered each second
+
+
+def set_capacity(session: Session, owner: str, capacity: Capacity, *, lease_seconds: int) -> None:
+    """What this dispatcher's devices get done, true until it says so again or its lease is over."""
+    session.execute(delete(CapacityRow).where(CapacityRow.until <= from_now(0)))
+    values = msgspec.structs.asdict(capacity) | {"until": from_now(lease_seconds)}
+    session.execute(
+        insert_for(session)(CapacityRow).values(owner=owner, **values)
+        .on_conflict_do_update(index_elements=["owner"], set_=values)
+    )  # fmt: skip
+
+
+def capacity(session: Session) -> Capacity:
+    """All dispatchers' together."""
+    row = session.execute(
+        select(func.sum(CapacityRow.devices), func.sum(CapacityRow.slots), func.sum(CapacityRow.rate_us))
+        .where(CapacityRow.until > from_now(0))
+    ).one()  # fmt: skip
+    return Capacity(devices=int(row[0] or 0), slots=int(row[1] or 0), rate_us=int(row[2] or 0))
 
 
 def set_progress(session: Session, job: int, attempt: int, data: bytes) -> None:
@@ -123,5 +157,9 @@ _used_us = BudgetRow.used_us + bindparam("more_us", type_=BudgetRow.used_us.type
 _budget = update(BudgetRow).where(BudgetRow.scope == bindparam("of_scope")).values(used_us=_used_us)
 _SPEND = Prepared(_budget.where(_used_us <= bindparam("limit_us", type_=BudgetRow.used_us.type)), sets=())
 _CORRECT = Prepared(_budget, sets=())
-_TIMING = Prepared(select(TimingRow.unit_us).where(TimingRow.model == bindparam("of_model")))
+_TIMING = Prepared(
+    select(TimingRow.unit_us)
+    .where(TimingRow.model == bindparam("of_model"), TimingRow.shape.in_((bindparam("of_shape"), "")))
+    .order_by(TimingRow.shape.desc()).limit(1)
+)  # fmt: skip
 _CLEAR_PROGRESS = Prepared(delete(ProgressRow).where(ProgressRow.job_id == bindparam("of_job")))

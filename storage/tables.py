@@ -22,6 +22,10 @@ Key = Annotated[str, mapped_column(String(200))]
 Time = Annotated[datetime, mapped_column(Utc)]
 
 
+ROOMY = {"postgresql_with": {"fillfactor": 50}}
+"""For small rows that change all the time: their next version finds room beside them, and indexes stay as they are."""
+
+
 class Row(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -79,9 +83,10 @@ class TierRow(Row):
     """One class of flows in the fair order; the row named `*` holds the virtual time between the tiers."""
 
     __tablename__ = "tiers"
+    __table_args__ = ROOMY
 
     name: Mapped[Word] = mapped_column(primary_key=True)
-    weight: Mapped[Amount]  # 0: only when no other tier has work
+    weight: Mapped[Amount]
     start_us: Mapped[Amount]  # virtual start of the tier's next job
     now_us: Mapped[Amount]  # virtual time inside the tier
 
@@ -95,15 +100,18 @@ class FlowRow(Row):
             "ix_flows_fair",
             "tier",
             "start_us",
+            "account_id",
             sqlite_where=text("eligible"),
             postgresql_where=text("eligible"),
         ),
+        ROOMY,
     )
 
     account_id: Mapped[AccountId] = mapped_column(primary_key=True)
     tier: Mapped[Word] = mapped_column(ForeignKey("tiers.name"), primary_key=True)
     start_us: Mapped[Amount]  # virtual start of the flow's next job
-    debt_us: Mapped[Amount]  # measured less predicted time, settled at the next claim
+    debt_us: Mapped[Amount]  # measured less predicted time, of which its tier hears at the next claim
+    passed_us: Mapped[Amount] = mapped_column(server_default="0")  # work let ahead of it for a warm model's sake
     waiting: Mapped[int] = mapped_column(default=0)
     running: Mapped[int] = mapped_column(default=0)
     cap: Mapped[int] = mapped_column(default=1)
@@ -123,7 +131,7 @@ class JobRow(Row):
         Index(
             "ix_jobs_live",
             "state",
-            "lease_until",
+            "id",
             sqlite_where=text("state IN ('available', 'running', 'retryable')"),
             postgresql_where=text("state IN ('available', 'running', 'retryable')"),
         ),
@@ -402,10 +410,23 @@ class NonceRow(Row):
 
 
 class TimingRow(Row):
-    """What a unit of a model's work has taken lately."""
+    """What a unit of a model's work has taken lately, in requests of one shape; shape "" is any."""
 
     __tablename__ = "timings"
 
     model: Mapped[Key] = mapped_column(primary_key=True)
+    shape: Mapped[Word] = mapped_column(primary_key=True, default="", server_default="")
     unit_us: Mapped[Amount]
     samples: Mapped[int] = mapped_column(default=0)
+
+
+class CapacityRow(Row):
+    """What the devices of one dispatcher get done, as it last said."""
+
+    __tablename__ = "capacities"
+
+    owner: Mapped[Word] = mapped_column(primary_key=True)
+    devices: Mapped[int]
+    slots: Mapped[int]  # jobs that it has at a time
+    rate_us: Mapped[Amount]  # device time delivered each second, over all devices
+    until: Mapped[Time]

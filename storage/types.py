@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
@@ -69,6 +69,26 @@ def _larger_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
 @compiles(larger, "sqlite")
 def _larger_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return f"max({compiler.process(element.clauses, **kw)})"
+
+
+class commit_lazily(GenericFunction[str]):  # noqa: N801
+    """Selecting it, PostgreSQL does not wait for the disk when this transaction commits, so that its locks are
+    held for as short as its statements take. A crash of the server may then undo it, but nothing that is
+    committed later and waits. On SQLite, where transactions share their fsync, it does nothing.
+    """
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(commit_lazily, "postgresql")
+def _commit_lazily_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return "set_config('synchronous_commit', 'off', true)"
+
+
+@compiles(commit_lazily, "sqlite")
+def _commit_lazily_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return "''"
 
 
 def insert_for(session: Session) -> Any:

@@ -18,7 +18,7 @@ from bot.chat import Address, Card, Locale, Platform
 from bot.jobs import forecast
 from bot.jobs.cards import Cards, Moment
 from bot.jobs.ending import address_of
-from bot.jobs.forecast import Place, Waiting
+from bot.jobs.forecast import Accuracy, Place, Promise
 from bot.jobs.progress import Live
 from storage import artifacts, flows, jobs, records
 from storage.blobs import Blobs
@@ -48,6 +48,7 @@ class _Watch:
     shown: Card | None = None
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed: bool = False
+    promise: Promise | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,10 @@ class _Look:
 
 class Board:
     def __init__(
-        self, database: Database, blobs: Blobs, cards: Cards, *, devices: Callable[[], int],
-        clock: Callable[[], datetime],
-    ) -> None:  # fmt: skip
-        self._database, self._blobs, self._cards = database, blobs, cards
-        self._devices, self._clock = devices, clock
+        self, database: Database, blobs: Blobs, cards: Cards, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._database, self._blobs, self._cards, self._clock = database, blobs, cards, clock
+        self.accuracy = Accuracy()
         self._platforms: dict[str, Platform] = {}
         self._watched: dict[int, _Watch] = {}
         self._look = _Look()
@@ -132,16 +132,24 @@ class Board:
 
     async def final(self, job_id: int) -> Final | None:
         """The card of a job that is over, after which nothing more is shown; None if it was deleted."""
-        if watch := self._watched.get(job_id):
+        watch = self._watched.get(job_id)
+        if watch is not None:
             watch.closed = True
             async with watch.writing:
                 pass
         job = await self._database.read(jobs.get, job_id)
+        if job is not None and watch is not None:
+            self._judge(job, watch)
         found = None
         if job is not None and job.deleted_at is None:
             found = Final(address=address_of(job), card=await self.card(job))
         self._watched.pop(job_id, None)
         return found
+
+    def _judge(self, job: Job, watch: _Watch) -> None:
+        """How the promise was kept, where nothing but the line and the work could break it."""
+        if job.state == "completed" and job.attempt == 1 and watch.promise and job.started_at and job.finished_at:
+            self.accuracy.note(watch.promise, job.started_at, job.finished_at)
 
     async def _text(self, job: Job, made: Mapping[int, list[artifacts.Artifact]]) -> str:
         texts = [each for each in made.get(job.id, ()) if each.media_type.startswith("text/")]
@@ -157,7 +165,11 @@ class Board:
 
     async def _look_again(self) -> None:
         try:
-            self._look = await self._database.read(_look, list(self._watched), self._devices(), self._clock())
+            now = self._clock()
+            self._look = await self._database.read(_look, list(self._watched), now)
+            for job, place in self._look.places.items():
+                if (watch := self._watched.get(job)) and watch.promise is None:
+                    watch.promise = forecast.promise(place, now)
             unread, self._unread = self._unread, set()
             for job, data in (
                 (await self._database.read(records.progress, list(unread))).items() if unread else ()
@@ -196,16 +208,8 @@ class Board:
             self._news.set()
 
 
-def _look(session: Session, watched: list[int], devices: int, now: datetime) -> _Look:
+def _look(session: Session, watched: list[int], now: datetime) -> _Look:
     found = {job.id: job for job in jobs.many(session, watched)}
     tiers, lines = flows.snapshot(session)
-    waiting = [Waiting(*row) for row in jobs.waiting(session)]
-    running = jobs.recent(session, limit=200, live=True)
-    busy = sum(_owed_us(job, now) for job in running if job.state == "running")
-    places = forecast.places(forecast.order(tiers, lines, waiting), busy_us=busy, devices=max(devices, 1))
+    places = forecast.places(tiers, lines, jobs.pending(session), now, records.capacity(session))
     return _Look(found, places)
-
-
-def _owed_us(job: Job, now: datetime) -> int:
-    ran = (now - (job.started_at or now)).total_seconds() * 1e6
-    return max(0, round(job.cost_us - ran))

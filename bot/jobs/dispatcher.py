@@ -10,7 +10,7 @@ taken away (its lease ran out while the database was gone) is stopped here and i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol, assert_never
@@ -18,16 +18,21 @@ from typing import Protocol, assert_never
 import structlog
 
 from bot.config import Config
-from bot.jobs import ending, pricing
+from bot.jobs import ending
+from bot.jobs.learning import Timings
 from bot.jobs.progress import Reporter
+from bot.jobs.throughput import Throughput
 from generators import requests
+from generators.device import DeviceStatus
 from generators.messages import Accepted, Cancelled, Event, Failed, Progress, Result, Token
 from generators.requests import ImageToImage, Request
 from storage import jobs, records
 from storage.artifacts import NewArtifact
 from storage.blobs import Blobs, BlobsUnavailable
-from storage.database import Database, DatabaseUnavailable
+from storage.database import Database, DatabaseUnavailable, Session
+from storage.fair import Affinity
 from storage.jobs import Job
+from storage.records import Capacity
 from storage.signals import Wake
 
 IDLE_SECONDS = 1.0  # how long a lost signal may delay a job
@@ -42,6 +47,8 @@ class Engine(Protocol):
     """What of `generators.pool.Pool` is used here."""
 
     def room(self) -> int: ...
+    def warm(self) -> frozenset[str]: ...
+    def devices(self) -> Sequence[DeviceStatus]: ...
     def submit(
         self, job: str, request: Request, inputs: Mapping[str, bytes], *, alone: bool = False
     ) -> AsyncIterator[Event]: ...
@@ -57,8 +64,10 @@ class Dispatcher:
         self._config, self._owner, self._clock = config, owner, clock
         self._wake = Wake(database.signals, "jobs")
         self._serving: dict[tuple[int, int], asyncio.Task[None]] = {}
+        self._arriving: set[tuple[int, int]] = set()  # claimed, but the engine has not heard of it yet
         self._unwanted: set[str] = set()
-        self._units: dict[str, int] = {}
+        self._timings = Timings()
+        self._throughput = Throughput(clock().timestamp())
         self._stopping = False
         database.signals.on("cancels", self._cancel)
 
@@ -90,13 +99,15 @@ class Dispatcher:
     # --- claiming ---------------------------------------------------------------------------------------
 
     async def _feed(self, group: asyncio.TaskGroup) -> None:
-        room = 0 if self._stopping else self._engine.room()
+        room = self._room()
+        self._note()
         if room <= 0:
             return
         try:
             claimed = await self._database.run(
-                jobs.claim, self._owner, lease_seconds=self._config.timeouts.lease, limit=room
-            )
+                jobs.claim, self._owner, lease_seconds=self._config.timeouts.lease, limit=room,
+                affinity=Affinity(warm=self._engine.warm(), patience_us=_us(self._config.pool.affinity)),
+            )  # fmt: skip
         except DatabaseUnavailable as error:
             log.warning("dispatcher.database_away", error=str(error))
             return
@@ -104,21 +115,40 @@ class Dispatcher:
             log.info("job.claimed", job=job.id, attempt=job.attempt, model=job.model)
             task = group.create_task(self._serve(job), name=f"job-{job.id}.{job.attempt}")
             self._serving[job.id, job.attempt] = task
+            self._arriving.add((job.id, job.attempt))
             task.add_done_callback(lambda _, key=(job.id, job.attempt): self._served(key))
+        self._note()
 
     def _served(self, key: tuple[int, int]) -> None:
         self._serving.pop(key, None)
+        self._arriving.discard(key)
         self._unwanted.discard(_name(*key))
         self._wake.set()
 
+    def _room(self) -> int:
+        return 0 if self._stopping else self._engine.room() - len(self._arriving)
+
+    def _note(self, done_seconds: float = 0.0) -> None:
+        self._throughput.note(
+            self._clock().timestamp(), full=self._room() <= 0, devices=self._devices(), done_seconds=done_seconds
+        )
+
+    def _devices(self) -> int:
+        return sum(each.state == "ready" for each in self._engine.devices())
+
+    def _capacity(self) -> Capacity:
+        devices = self._devices()
+        slots = len(self._serving) + max(self._room(), 0)
+        return Capacity(devices=devices, slots=slots, rate_us=_us(devices * self._throughput.share))
+
     async def _renew(self) -> None:
+        lease = self._config.timeouts.lease
         while True:
-            await asyncio.sleep(self._config.timeouts.lease / 3)
+            capacity = self._capacity()
+            await asyncio.sleep(lease / 3 if capacity.devices else IDLE_SECONDS)
             mine = set(self._serving)
             try:
-                held = await self._database.run(
-                    jobs.renew, self._owner, lease_seconds=self._config.timeouts.lease
-                )
+                held = await self._database.run(_beat, self._owner, self._capacity(), lease_seconds=lease)
             except DatabaseUnavailable:
                 continue  # it may be back before the lease is over
             for key in mine - held.keys():
@@ -186,6 +216,7 @@ class Dispatcher:
     async def _generate(self, job: Job, request: Request, inputs: dict[str, bytes]) -> Terminal:
         name = _name(job.id, job.attempt)
         events = self._engine.submit(name, request, inputs, alone=job.failures > 0)
+        self._arriving.discard((job.id, job.attempt))
         if job.cancel_requested or name in self._unwanted:  # it was cancelled before it got here
             self._engine.cancel(name)
         async for event in events:
@@ -203,6 +234,7 @@ class Dispatcher:
         return Failed(job=name, code="worker_lost", message="the worker's events ended early")
 
     async def _end(self, job: Job, request: Request, terminal: Terminal) -> None:
+        self._note(terminal.device_seconds)
         match terminal:
             case Result():
                 await self._complete(job, request, terminal)
@@ -233,7 +265,7 @@ class Dispatcher:
             lambda: self._database.run(ending.complete, self._config, job, made, self._clock(), used_us=used)
         )
         log.info("job.completed", job=job.id, attempt=job.attempt, counted=counted, used_us=used)
-        await self._learn(job.model, request, result.device_seconds)
+        await self._learn(job, request, used)
 
     async def _store(self, job: Job, result: Result) -> list[NewArtifact]:
         made: list[NewArtifact] = []
@@ -265,15 +297,19 @@ class Dispatcher:
                 log.warning("dispatcher.database_away", error=str(error))
                 await asyncio.sleep(IDLE_SECONDS)
 
-    async def _learn(self, model: str, request: Request, seconds: float) -> None:
-        """Remembers what a unit takes, in the database only when it has changed by a tenth."""
-        if seconds <= 0:
-            return
-        before = self._units.get(model)
-        self._units[model] = unit = pricing.learned(before, request, seconds)
-        if before is None or abs(unit - before) > before / 10:
+    async def _learn(self, job: Job, request: Request, used_us: int) -> None:
+        """Remembers what it took, in the database only what changes predictions."""
+        if news := self._timings.learn(request, predicted_us=job.cost_us, took_us=used_us):
             with suppress(DatabaseUnavailable):
-                await self._database.run(records.learn, model, unit)
+                await self._database.run(records.learn, job.model, news)
+
+
+def _beat(
+    session: Session, owner: str, capacity: Capacity, *, lease_seconds: int
+) -> dict[tuple[int, int], bool]:
+    """The owner is alive: its leases, and what its devices get done."""
+    records.set_capacity(session, owner, capacity, lease_seconds=lease_seconds)
+    return jobs.renew(session, owner, lease_seconds=lease_seconds)
 
 
 def _name(job: int, attempt: int) -> str:

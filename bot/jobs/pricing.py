@@ -7,7 +7,7 @@ by the units asked for, rounded up, and at least 1.
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, log2
 from typing import assert_never
 
 from bot.config import ModelEntry
@@ -43,6 +43,19 @@ def price(request: Request, model: ModelEntry) -> int:
     return max(1, ceil(model.credits * units(request) / own_units(model) - 1e-9))
 
 
+def shape(request: Request) -> str:
+    """Requests of one shape take about equally long a unit: the same size and steps, or tokens, within a fifth."""
+    match request:
+        case ImageToImage():
+            return f"from {_octaves(request.width * request.height)} {_octaves(units(request))}"
+        case TextToImage():
+            return f"{_octaves(request.width * request.height)} {_octaves(request.steps)}"
+        case WriteText():
+            return f"{_octaves(request.max_tokens)}"
+        case _:
+            assert_never(request)
+
+
 def cost_us(request: Request, model: ModelEntry, unit_us: int | None) -> int:
     """Predicted device time in microseconds; `unit_us` is what a unit took lately, if anything is known."""
     per_unit = unit_us if unit_us else model.seconds * 1e6 / own_units(model)
@@ -54,11 +67,10 @@ def share(price: int, done: float) -> int:
     return int(price * min(max(done, 0.0), 1.0))
 
 
-def learned(unit_us: int | None, request: Request, device_seconds: float) -> int:
-    """The moving average of a unit's time (weight 1/4 to the newest), in microseconds."""
-    newest = max(1, round(device_seconds * 1e6 / max(units(request), 1e-6)))
-    return newest if not unit_us else round(unit_us * 0.75 + newest * 0.25)
-
-
 def _picture_units(request: TextToImage) -> float:
     return request.count * request.width * request.height * request.steps / 1e6
+
+
+def _octaves(amount: float) -> float:
+    """To the next half octave: 256 is 8.0, 300 is 8.0, 360 is 8.5."""
+    return round(2 * log2(max(amount, 1))) / 2

@@ -23,6 +23,8 @@ from storage.database import Session
 from storage.jobs import Job, NewJob
 
 RELAXED = "relaxed"
+WEIGHT_UNIT = 10
+"""Relaxed work weighs 1 beside a plan's `weight` times this: little, so that it yields, but it never starves."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +51,8 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
 
 def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitted:
     """Queues the job. Raises Refusal; then nothing has changed."""
-    unit_us = records.timing(session, ask.request.model)  # before the locks, which others may wait for
+    shape = pricing.shape(ask.request)
+    unit_us = records.timing(session, ask.request.model, shape)  # before the locks, which others may wait for
     account, wallet = wallets.lock(session, config, ask.account, ask.address, now)
     if account is None:
         raise Refusal("refused-account")
@@ -75,6 +78,11 @@ def _pace(session: Session, account: Account, plan: Plan, now: datetime) -> floa
     """Counts one request; the seconds to wait if it was one too many. A refusal takes back all of this."""
     key, per = f"submit:{account.id}", plan.per_minute
     return rates.allow(session, key, now, per=per, period_seconds=60, burst=per)
+
+
+def tier_weights(config: Config) -> dict[str, int]:
+    """Each plan is a tier, and relaxed work is one."""
+    return {name: plan.weight * WEIGHT_UNIT for name, plan in config.plans.items()} | {RELAXED: 1}
 
 
 def refresh(session: Session, config: Config, account: Account, network: str, now: datetime) -> bool:

@@ -196,8 +196,7 @@ async def prepared(url: str, config: Config, folder: Path) -> AsyncIterator[tupl
     database = connect(url)
     try:
         await schema.upgrade(database, url, backups=folder)
-        weights = {name: plan.weight for name, plan in config.plans.items()} | {submit.RELAXED: 0}
-        await database.run(flows.define_tiers, weights)
+        await database.run(flows.define_tiers, submit.tier_weights(config))
         yield database, [await database.run(_person, f"{number}") for number in range(ACCOUNTS)]
     finally:
         await database.close()

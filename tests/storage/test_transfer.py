@@ -48,7 +48,7 @@ def _more(session: Session, account: int) -> None:
     records.audit(session, NOON, actor="cli:me", action="ban", account=account, reason="", a=[1, {"b": None}])
     records.first_time(session, "nonce", expires_at=NOON)
     records.spend(session, "free:x", 2**40, limit_us=2**50)
-    records.learn(session, "tiny", 17)
+    records.learn(session, "tiny", {"": 17, "14.0 4.5": 18})
     records.set_progress(session, 1, 1, b"\x00\xff")
     places.set_settings(session, "discord", "1", b"{}")
     places.keep_token(session, "discord", "1", "2", "token", seconds=60)

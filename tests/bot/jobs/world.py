@@ -26,6 +26,7 @@ from bot.jobs.progress import Reporter
 from bot.jobs.rescuer import Rescuer
 from bot.jobs.submit import Ask, Submitted
 from bot.signing import Signer
+from generators.device import DeviceStatus
 from generators.messages import Accepted, Cancelled, Event, Failed, Progress, Result, Token
 from generators.requests import Artifact, Request, TextToImage
 from storage import accounts, deliveries, flows, jobs, ledger
@@ -99,6 +100,13 @@ class ScriptedEngine:
 
     def room(self) -> int:
         return max(0, self.width - len(self._cancels))
+
+    def warm(self) -> frozenset[str]:
+        return frozenset({"tiny"})
+
+    def devices(self) -> list[DeviceStatus]:
+        return [DeviceStatus(device="cpu", name="scripted", state="ready", resident={}, running=0, waiting=0,
+                             memory_bytes=0, restarts=0)]  # fmt: skip
 
     def submit(self, job: str, request: Request, inputs: dict[str, bytes], *, alone: bool = False) -> Any:
         self.submitted.append(job)
@@ -190,7 +198,7 @@ class World:
         self.engine = ScriptedEngine(fuse)
         self.chat = Chat(fuse, delivered, [])
         cards = Cards(config, Buttons(Signer(KEY), lifetime_seconds=3600))
-        self.board = Board(self.database, self.blobs, cards, devices=lambda: 1, clock=now)
+        self.board = Board(self.database, self.blobs, cards, clock=now)
         self.board.add(self.chat)
         reporter = Reporter(self.database, hear=self.board.hear, shared=False)
         self.dispatcher = Dispatcher(
@@ -285,8 +293,7 @@ async def world(
     config = settings.load(None, {"ATELIER_RETRY_BASE": "0s", **environ})
     database = connect(url)
     try:
-        weights = {name: plan.weight for name, plan in config.plans.items()} | {submit.RELAXED: 0}
-        await database.run(flows.define_tiers, weights)
+        await database.run(flows.define_tiers, submit.tier_weights(config))
         yield World(database, folder, config, fuse or Fuse(), delivered if delivered is not None else [])
     finally:
         await database.close()

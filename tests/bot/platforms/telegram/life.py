@@ -152,8 +152,7 @@ class Life:
         environ = {**ENVIRON, "ATELIER_TELEGRAM_API_BASE": self.server.url, **self.environ}
         self.config: Config = settings.load(None, environ)
         self.database: Database = connect(self.url)
-        weights = {name: plan.weight for name, plan in self.config.plans.items()} | {submit.RELAXED: 0}
-        await self.database.run(flows.define_tiers, weights)
+        await self.database.run(flows.define_tiers, submit.tier_weights(self.config))
         if self.alone:
             await self.database.run(jobs.all_lost)
             await self.database.run(deliveries.release_all, "telegram")
@@ -168,7 +167,7 @@ class Life:
         self.blobs = open_blobs(str(self.folder / "blobs"))
         self.places = Places(self.database)
         self.board = Board(
-            self.database, self.blobs, Cards(self.config, buttons), devices=lambda: 1, clock=now
+            self.database, self.blobs, Cards(self.config, buttons), clock=now
         )
         seeds = itertools.count(1000)
         self.service = Service(
