@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -74,17 +75,18 @@ def move(
     )
 
 
-def lock_tiers(session: Session) -> dict[str, Tier]:
-    """The tiers, locked until the transaction ends: dispatchers pick one after the other."""
+def lock_tiers(session: Session) -> tuple[dict[str, Tier], list[str]]:
+    """The tiers, locked until the transaction ends: dispatchers pick one after the other. And which had work."""
     rows = _LOCK_TIERS(session).all()
-    return {row[0]: Tier(name=row[0], weight=row[1], start_us=row[2], now_us=row[3]) for row in rows}
+    tiers = {row[0]: Tier(name=row[0], weight=row[1], start_us=row[2], now_us=row[3]) for row in rows}
+    return tiers, [row[0] for row in rows if row[4]]
 
 
 def pick(
-    session: Session, tiers: dict[str, Tier], *, limit: int, affinity: Affinity | None = None
+    session: Session, tiers: dict[str, Tier], names: list[str], *, limit: int, affinity: Affinity | None = None
 ) -> list[Turn]:
-    """The next turns in fair order, one for each flow at most: fewer than `limit` when one's is due again."""
-    turns, found = Turns(tiers.values(), _heads(session, tiers, limit)), list[Turn]()
+    """The next turns of these tiers, one for each flow at most: fewer than `limit` when a flow's is due again."""
+    turns, found = Turns(tiers.values(), _heads(session, names, limit)), list[Turn]()
     while len(found) < limit and (turn := turns.take(affinity)) and turn.head.job is not None:
         found.append(turn)
         if turn.head.more:
@@ -141,14 +143,15 @@ def recount(session: Session, account: int, tier: str) -> None:
 
 def merge(session: Session, source: int, target: int) -> None:
     """One account's flows and live jobs become another's. The caller holds both accounts' locks."""
-    tiers = lock_tiers(session)
+    tiers, _ = lock_tiers(session)
     for tier in session.scalars(select(FlowRow.tier).where(FlowRow.account_id == source)).all():
         _join(session, tiers, (source, tier), (target, tier), cap=None)
 
 
 def change_tier(session: Session, account: int, source: str, target: str, *, cap: int) -> None:
     """The account's live jobs of one tier go on in another: its plan has changed."""
-    _join(session, lock_tiers(session), (account, source), (account, target), cap=cap)
+    tiers, _ = lock_tiers(session)
+    _join(session, tiers, (account, source), (account, target), cap=cap)
 
 
 def snapshot(session: Session) -> tuple[list[Tier], list[Flow]]:
@@ -170,14 +173,12 @@ def snapshot(session: Session) -> tuple[list[Tier], list[Flow]]:
     return tiers, flows
 
 
-def _heads(session: Session, tiers: dict[str, Tier], limit: int) -> list[Head]:
+def _heads(session: Session, names: list[str], limit: int) -> list[Head]:
     """The first flows of each tier that may run a job, and which job that is."""
     window = 1 << (limit + NEXT_MAX - 2).bit_length()  # few statements serve all limits
-    statement, names = _first_flows(len(tiers), window), dict(enumerate(sorted(tiers)))
+    rows = _first_flows(len(names), window)(session, **{f"tier_{place}": name for place, name in enumerate(names)})
     heads: list[Head] = []
-    for account, tier, start, debt, passed, more, job, cost, model in statement(
-        session, **{f"tier_{number}": name for number, name in names.items()}
-    ):
+    for account, tier, start, debt, passed, more, job, cost, model in rows.all():
         if job is None:
             recount(session, account, tier)
             continue
@@ -272,8 +273,9 @@ _ABSORB = Prepared(
     ),
     sets=(),
 )
+_has_work = exists().where(FlowRow.eligible, FlowRow.tier == TierRow.name)
 _LOCK_TIERS = Prepared(
-    select(TierRow.name, TierRow.weight, TierRow.start_us, TierRow.now_us, commit_lazily())
+    select(TierRow.name, TierRow.weight, TierRow.start_us, TierRow.now_us, _has_work, commit_lazily())
     .order_by(TierRow.name).with_for_update(key_share=True)
 )  # fmt: skip
 _SET_TIER = Prepared(
@@ -287,9 +289,9 @@ _SET_TIER = Prepared(
 def _first_flows(tiers: int, window: int) -> Prepared:
     """The first `window` eligible flows of so many tiers, each with its oldest job that waits."""
     firsts = [
-        select(FlowRow).where(FlowRow.eligible, FlowRow.tier == bindparam(f"tier_{number}"))
+        select(FlowRow).where(FlowRow.eligible, FlowRow.tier == bindparam(f"tier_{place}"))
         .order_by(FlowRow.start_us, FlowRow.account_id).limit(literal_column(str(window))).subquery()
-        for number in range(tiers)
+        for place in range(tiers)
     ]  # fmt: skip
     flow = union_all(*(select(first) for first in firsts)).subquery()
     oldest = (

@@ -193,12 +193,15 @@ def claim(
 
     Not waited for on the disk: a claim that a crash of the server undoes is made again.
     """
-    before = tiers = flows.lock_tiers(session)
-    claimed: list[Job] = []
-    while len(claimed) < limit:
-        turns = flows.pick(session, tiers, limit=limit - len(claimed), affinity=affinity)
+    tiers, busy = flows.lock_tiers(session)
+    before, claimed = tiers, list[Job]()
+    while busy and len(claimed) < limit:
+        wanted = limit - len(claimed)
+        asked = busy if wanted > 1 else [min(busy, key=lambda name: (tiers[name].start_us, name))]
+        turns = flows.pick(session, tiers, asked, limit=wanted, affinity=affinity)
         if not turns:
-            break
+            busy = [name for name in busy if name not in asked]
+            continue
         taken = _take(session, turns, owner, lease_seconds)
         tiers = flows.advance(session, tiers, [turn for turn in turns if turn.head.job in taken])
         claimed += [taken[turn.head.job] for turn in turns if turn.head.job in taken]
