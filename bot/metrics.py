@@ -69,7 +69,12 @@ def _gauge(registry: CollectorRegistry, name: str, what: str, value: float) -> N
 
 def _forecast(registry: CollectorRegistry, accuracy: Accuracy) -> None:
     """How the latest promises of a place in line were kept."""
-    _gauge(registry, "atelier_forecast_jobs", "Jobs whose first forecast was checked since the start", accuracy.kept)
+    _gauge(
+        registry,
+        "atelier_forecast_jobs",
+        "Jobs whose first forecast was checked since the start",
+        accuracy.kept,
+    )
     error = Gauge("atelier_forecast_error_seconds", "Mean absolute error", ["of"], registry=registry)
     bias = Gauge("atelier_forecast_bias_seconds", "Mean error: late is positive", ["of"], registry=registry)
     for what in ("start", "finish"):

@@ -95,9 +95,7 @@ def served(tiers: dict[str, Tier], start_us: int, head: Head) -> dict[str, Tier]
     at = max(tier.start_us, between.now_us)
     charge = (head.cost_us + head.debt_us) // max(tier.weight, 1)
     return {
-        tier.name: msgspec.structs.replace(
-            tier, start_us=at + charge, now_us=max(tier.now_us, start_us)
-        ),
+        tier.name: msgspec.structs.replace(tier, start_us=at + charge, now_us=max(tier.now_us, start_us)),
         BETWEEN: msgspec.structs.replace(between, now_us=at),
     }
 

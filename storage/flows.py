@@ -83,7 +83,12 @@ def lock_tiers(session: Session) -> tuple[dict[str, Tier], list[str]]:
 
 
 def pick(
-    session: Session, tiers: dict[str, Tier], names: list[str], *, limit: int, affinity: Affinity | None = None
+    session: Session,
+    tiers: dict[str, Tier],
+    names: list[str],
+    *,
+    limit: int,
+    affinity: Affinity | None = None,
 ) -> list[Turn]:
     """The next turns of these tiers, one for each flow at most: fewer than `limit` when a flow's is due again."""
     turns, found = Turns(tiers.values(), _heads(session, names, limit)), list[Turn]()
@@ -176,7 +181,9 @@ def snapshot(session: Session) -> tuple[list[Tier], list[Flow]]:
 def _heads(session: Session, names: list[str], limit: int) -> list[Head]:
     """The first flows of each tier that may run a job, and which job that is."""
     window = 1 << (limit + NEXT_MAX - 2).bit_length()  # few statements serve all limits
-    rows = _first_flows(len(names), window)(session, **{f"tier_{place}": name for place, name in enumerate(names)})
+    rows = _first_flows(len(names), window)(
+        session, **{f"tier_{place}": name for place, name in enumerate(names)}
+    )
     heads: list[Head] = []
     for account, tier, start, debt, passed, more, job, cost, model in rows.all():
         if job is None:
@@ -194,7 +201,12 @@ def _served_again(turn: Turn) -> Head:
 
 
 def _join(
-    session: Session, tiers: dict[str, Tier], source: tuple[int, str], target: tuple[int, str], *, cap: int | None
+    session: Session,
+    tiers: dict[str, Tier],
+    source: tuple[int, str],
+    target: tuple[int, str],
+    *,
+    cap: int | None,
 ) -> None:
     """What each of the two flows has had beyond its share counts; what the source owes its tier is settled now."""
     session.execute(
@@ -237,7 +249,9 @@ _flow = update(FlowRow).where(
 )
 
 
-def _counted(waiting: ColumnElement[int], running: ColumnElement[int], cap: Any = FlowRow.cap) -> dict[str, Any]:
+def _counted(
+    waiting: ColumnElement[int], running: ColumnElement[int], cap: Any = FlowRow.cap
+) -> dict[str, Any]:
     """The counts as they become, and what follows from them."""
     return {"waiting": waiting, "running": running, "cap": cap, "eligible": (waiting > 0) & (running < cap)}
 

@@ -111,7 +111,9 @@ class FlowRow(Row):
     tier: Mapped[Word] = mapped_column(ForeignKey("tiers.name"), primary_key=True)
     start_us: Mapped[Amount]  # virtual start of the flow's next job
     debt_us: Mapped[Amount]  # measured less predicted time, of which its tier hears at the next claim
-    passed_us: Mapped[Amount] = mapped_column(server_default="0")  # work let ahead of it for a warm model's sake
+    passed_us: Mapped[Amount] = mapped_column(
+        server_default="0"
+    )  # work let ahead of it for a warm model's sake
     waiting: Mapped[int] = mapped_column(default=0)
     running: Mapped[int] = mapped_column(default=0)
     cap: Mapped[int] = mapped_column(default=1)

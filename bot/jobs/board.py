@@ -148,7 +148,13 @@ class Board:
 
     def _judge(self, job: Job, watch: _Watch) -> None:
         """How the promise was kept, where nothing but the line and the work could break it."""
-        if job.state == "completed" and job.attempt == 1 and watch.promise and job.started_at and job.finished_at:
+        if (
+            job.state == "completed"
+            and job.attempt == 1
+            and watch.promise
+            and job.started_at
+            and job.finished_at
+        ):
             self.accuracy.note(watch.promise, job.started_at, job.finished_at)
 
     async def _text(self, job: Job, made: Mapping[int, list[artifacts.Artifact]]) -> str:
@@ -166,10 +172,11 @@ class Board:
     async def _look_again(self) -> None:
         try:
             now = self._clock()
-            self._look = await self._database.read(_look, list(self._watched), now)
-            for job, place in self._look.places.items():
-                if (watch := self._watched.get(job)) and watch.promise is None:
-                    watch.promise = forecast.promise(place, now)
+            found, places = await self._database.read(_look, list(self._watched), now)
+            self._look = _Look(found, {job: self.accuracy.tell(place) for job, place in places.items()})
+            for job, watch in self._watched.items():
+                if watch.promise is None and job in places:
+                    watch.promise = self.accuracy.promise(places[job], now)
             unread, self._unread = self._unread, set()
             for job, data in (
                 (await self._database.read(records.progress, list(unread))).items() if unread else ()
@@ -208,8 +215,7 @@ class Board:
             self._news.set()
 
 
-def _look(session: Session, watched: list[int], now: datetime) -> _Look:
+def _look(session: Session, watched: list[int], now: datetime) -> tuple[dict[int, Job], dict[int, Place]]:
     found = {job.id: job for job in jobs.many(session, watched)}
     tiers, lines = flows.snapshot(session)
-    places = forecast.places(tiers, lines, jobs.pending(session), now, records.capacity(session))
-    return _Look(found, places)
+    return found, forecast.places(tiers, lines, jobs.pending(session), now, records.capacity(session))

@@ -130,7 +130,10 @@ class Dispatcher:
 
     def _note(self, done_seconds: float = 0.0) -> None:
         self._throughput.note(
-            self._clock().timestamp(), full=self._room() <= 0, devices=self._devices(), done_seconds=done_seconds
+            self._clock().timestamp(),
+            full=self._room() <= 0,
+            devices=self._devices(),
+            done_seconds=done_seconds,
         )
 
     def _devices(self) -> int:

@@ -24,7 +24,10 @@ UNKNOWN = Capacity(devices=1, slots=1, rate_us=1_000_000)
 """Until a dispatcher says what its devices do: one device, one job at a time."""
 OWED_MIN = 0.05
 """The share of its cost that a running job still owes at least: longer than predicted is not yet done."""
-REMEMBERED = 1000
+REMEMBERED = 500
+PRIOR_SECONDS = 30.0
+"""So many seconds of waiting count as told rightly before anything was seen."""
+STRETCH_MAX = 4.0
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -49,7 +52,9 @@ class _Line(msgspec.Struct):
         if not self.jobs or self.running >= self.cap:
             return None
         job = self.jobs[0]
-        return Head(account=self.account, tier=self.tier, start_us=self.start_us, cost_us=job.cost_us, job=job.id)
+        return Head(
+            account=self.account, tier=self.tier, start_us=self.start_us, cost_us=job.cost_us, job=job.id
+        )
 
 
 class _Devices:
@@ -78,7 +83,11 @@ class _Devices:
 
 
 def places(
-    tiers: Iterable[Tier], flows: Iterable[Flow], pending: Sequence[Pending], now: datetime, capacity: Capacity
+    tiers: Iterable[Tier],
+    flows: Iterable[Flow],
+    pending: Sequence[Pending],
+    now: datetime,
+    capacity: Capacity,
 ) -> dict[int, Place]:
     """Where each waiting job stands. `pending`: those that wait (oldest first) and those that run."""
     devices = _Devices(capacity if capacity.slots and capacity.rate_us else UNKNOWN)
@@ -126,28 +135,47 @@ def _owed_us(job: Pending, now: datetime, capacity: Capacity, running: int) -> f
     return max(job.cost_us - had, OWED_MIN * job.cost_us)
 
 
-class Promise(msgspec.Struct, frozen=True):
-    """The first forecast that a job got."""
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """The first forecast that a job got, as it was told (`starts_at`, `done_at`) and as it was played."""
 
+    asked_at: datetime
+    played: float  # seconds until it starts if nobody else comes
     starts_at: datetime
     done_at: datetime
 
 
-def promise(place: Place, now: datetime) -> Promise:
-    return Promise(now + timedelta(seconds=place.starts), now + timedelta(seconds=place.seconds))
-
-
 class Accuracy:
-    """How the latest promises were kept, in seconds; late is positive."""
+    """How the latest promises were kept, in seconds (late is positive), and what to learn from it.
+
+    Who comes later may rightly go first, so waits are longer than those who are here now explain. `stretch` is
+    how much longer they were lately: by it the next ones are told.
+    """
 
     def __init__(self) -> None:
-        self._errors: dict[str, deque[float]] = {what: deque(maxlen=REMEMBERED) for what in ("start", "finish")}
-        self.kept = 0
+        self._waits: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)  # (played, really)
+        self._errors: dict[str, deque[float]] = {
+            what: deque(maxlen=REMEMBERED) for what in ("start", "finish")
+        }
+        self.kept, self.stretch = 0, 1.0
+
+    def tell(self, place: Place) -> Place:
+        """What is promised for a place as it was played."""
+        starts = place.starts * self.stretch
+        return Place(place.ahead, starts, place.seconds - place.starts + starts)
+
+    def promise(self, place: Place, now: datetime) -> Promise:
+        told = self.tell(place)
+        starts_at, done_at = (now + timedelta(seconds=each) for each in (told.starts, told.seconds))
+        return Promise(asked_at=now, played=place.starts, starts_at=starts_at, done_at=done_at)
 
     def note(self, promised: Promise, started_at: datetime, finished_at: datetime) -> None:
+        self._waits.append((promised.played, (started_at - promised.asked_at).total_seconds()))
         self._errors["start"].append((started_at - promised.starts_at).total_seconds())
         self._errors["finish"].append((finished_at - promised.done_at).total_seconds())
         self.kept += 1
+        played = PRIOR_SECONDS + sum(wait for wait, _ in self._waits)
+        really = PRIOR_SECONDS + sum(wait for _, wait in self._waits)
+        self.stretch = min(max(really / played, 1 / STRETCH_MAX), STRETCH_MAX)
 
     def mean_absolute(self, what: str) -> float:
         return fmean(map(abs, self._errors[what])) if self._errors[what] else 0.0

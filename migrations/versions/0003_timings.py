@@ -28,7 +28,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("owner", name=op.f("pk_capacities")),
     )
     op.add_column(
-        "flows", sa.Column("passed_us", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), server_default="0", nullable=False)
+        "flows",
+        sa.Column(
+            "passed_us",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            server_default="0",
+            nullable=False,
+        ),
     )
     op.drop_index("ix_flows_fair", table_name="flows")
     op.create_index("ix_flows_fair", "flows", ["tier", "start_us", "account_id"], **FAIR)

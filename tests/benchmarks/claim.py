@@ -57,7 +57,10 @@ FLOWS = (
     "INSERT INTO flows (account_id, tier, start_us, debt_us, waiting, running, cap, eligible)"
     " SELECT account_id, tier, 0, 0, count(*), 0, 1000, true FROM jobs GROUP BY account_id, tier"
 )
-ACCOUNT = {"spread": "1 + (i * 31 + :seed) % :accounts", "one account": "CASE WHEN i % 100 = 0 THEN 1 + i / 100 ELSE 1 END"}
+ACCOUNT = {
+    "spread": "1 + (i * 31 + :seed) % :accounts",
+    "one account": "CASE WHEN i % 100 = 0 THEN 1 + i / 100 ELSE 1 END",
+}
 TIER = "CASE ({account}) % 10 WHEN 0 THEN 'pro' WHEN 1 THEN 'basic' ELSE 'free' END"
 """An account of each plan; every tenth pays."""
 
@@ -94,7 +97,11 @@ async def fill(database: Database, shape: str, count: int, seed: int) -> int:
         flows.define_tiers(session, TIERS)
         session.execute(text(ACCOUNTS), {"count": accounts, "now": values["now"]})
         statement = JOBS.format(account=account, tier=TIER.format(account=account))
-        used = {name: value for name, value in (values | {"count": count, "accounts": accounts}).items() if f":{name}" in statement}
+        used = {
+            name: value
+            for name, value in (values | {"count": count, "accounts": accounts}).items()
+            if f":{name}" in statement
+        }
         session.execute(text(statement), used)
         session.execute(text(FLOWS))
         session.execute(text("ANALYZE"))
@@ -150,13 +157,19 @@ async def measure(line: Line, claims: int) -> dict[str, list[float]]:
             claims // TOGETHER, lambda: run(jobs.claim, "bench", lease_seconds=60, limit=TOGETHER)
         ),
     }
-    await run(lambda session: session.execute(text("CREATE INDEX naive ON jobs (created_at, id) WHERE state = 'available'")).close())
+    await run(
+        lambda session: session.execute(
+            text("CREATE INDEX naive ON jobs (created_at, id) WHERE state = 'available'")
+        ).close()
+    )
     found["naive"] = await timed(BASELINES, take(OLDEST))
     found["round_robin"] = await timed(BASELINES // 3, take(ROUND_ROBIN))
     return found
 
 
-async def one_seed(fresh: Callable[[str], str], seed: int, folder: Path, args: argparse.Namespace) -> dict[tuple[str, str], dict[str, list[float]]]:
+async def one_seed(
+    fresh: Callable[[str], str], seed: int, folder: Path, args: argparse.Namespace
+) -> dict[tuple[str, str], dict[str, list[float]]]:
     found: dict[tuple[str, str], dict[str, list[float]]] = {}
     async with AsyncExitStack() as stack:
         lines: list[Line] = []
@@ -184,8 +197,8 @@ async def one_seed(fresh: Callable[[str], str], seed: int, folder: Path, args: a
 
 
 @contextmanager
-def server(kind: str, folder: Path) -> Iterator[Callable[[str], str]]:
-    """(name) -> URL of a new database of that name, all on one durable server."""
+def server(kind: str, folder: Path, names: list[str]) -> Iterator[Callable[[str], str]]:
+    """(name) -> URL of the new database of that name, all on one durable server."""
     with postgres.server(durable=True) if kind == "postgresql" else nullcontext("") as running:
 
         def fresh(name: str) -> str:
@@ -194,7 +207,7 @@ def server(kind: str, folder: Path) -> Iterator[Callable[[str], str]]:
             return running.rsplit("/", 1)[0] + "/" + name
 
         if kind == "postgresql":
-            postgres.execute(running, *(f"CREATE DATABASE s{s}_{z}_{h.split()[0]}" for s in range(3) for z in LINES for h in SHAPES))
+            postgres.execute(running, *(f"CREATE DATABASE {name}" for name in names))
         yield fresh
 
 
@@ -222,7 +235,11 @@ def main() -> None:
             prefix = f"{kind}_{size}_{shape.split()[0]}"
             figures |= {f"{prefix}_{name}_ms": value for name, value in medians.items()}
             figures[f"{prefix}_claim_p99_ms"] = p99
-        table(f"{kind}: ms a job, median", ["waiting", "claim", f"{TOGETHER} together", "naive", "round robin", "claim p99"], rows)
+        table(
+            f"{kind}: ms a job, median",
+            ["waiting", "claim", f"{TOGETHER} together", "naive", "round robin", "claim p99"],
+            rows,
+        )
     last_line(figures)
 
 

@@ -15,7 +15,14 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import delete, func, select
 
 from storage import accounts, flows, jobs
@@ -108,7 +115,11 @@ class Fair(RuleBasedStateMachine):
         assert claimed == expected
 
     @precondition(lambda self: self.model.all("running"))
-    @rule(data=st.data(), used=st.integers(0, 400), how=st.sampled_from(["complete", "retry", "give_back", "cancel"]))
+    @rule(
+        data=st.data(),
+        used=st.integers(0, 400),
+        how=st.sampled_from(["complete", "retry", "give_back", "cancel"]),
+    )
     def end(self, data: Any, used: int, how: str) -> None:
         job = data.draw(st.sampled_from(self.model.all("running")))
         flow = self.model.flow_of(job)
@@ -149,7 +160,10 @@ class Fair(RuleBasedStateMachine):
     def counts_are_those_of_the_jobs(self) -> None:
         if not hasattr(self, "model"):
             return
-        rows = {(tier, account): (waits, runs, eligible) for account, tier, waits, runs, eligible in self.do(_flows)}
+        rows = {
+            (tier, account): (waits, runs, eligible)
+            for account, tier, waits, runs, eligible in self.do(_flows)
+        }
         counted: Counter[tuple[str, int, str]] = self.do(_counts)
         for flow, (waits, runs, eligible) in rows.items():
             line = self.model.lines[flow]
@@ -234,7 +248,9 @@ def test_whatever_happens_the_order_is_fair(database_url: str) -> None:
         return loop.run_until_complete(database.run(function, *args, **kwargs))
 
     machine = type("FairHere", (Fair,), {"do": staticmethod(do)})
-    budget = settings(max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+    budget = settings(
+        max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    )
     try:
         run_state_machine_as_test(machine, settings=budget)
     finally:

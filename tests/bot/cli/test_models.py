@@ -36,7 +36,10 @@ tags:
 
 def test_the_list_says_what_each_takes_here(atelier: Atelier, tmp_path: Path) -> None:
     assert atelier("models", "list").out == atelier("models").out
-    spoil(f"sqlite:///{tmp_path}/data/atelier.db", lambda session: records.learn(session, "tiny", {"": 1_000_000}))
+    spoil(
+        f"sqlite:///{tmp_path}/data/atelier.db",
+        lambda session: records.learn(session, "tiny", {"": 1_000_000}),
+    )
     head, tiny, smol = atelier("models").out.splitlines()
     assert head.split() == [
         "name",

@@ -166,9 +166,7 @@ class Life:
         buttons = Buttons(signer, lifetime_seconds=self.config.timeouts.buttons)
         self.blobs = open_blobs(str(self.folder / "blobs"))
         self.places = Places(self.database)
-        self.board = Board(
-            self.database, self.blobs, Cards(self.config, buttons), clock=now
-        )
+        self.board = Board(self.database, self.blobs, Cards(self.config, buttons), clock=now)
         seeds = itertools.count(1000)
         self.service = Service(
             Context(

@@ -1,0 +1,214 @@
+"""Fair shares whatever jobs cost, favours to warm models that stay within their bound, several dispatchers at once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, update
+
+from storage import accounts, flows, jobs
+from storage.accounts import Identity
+from storage.database import Database, Session
+from storage.fair import BETWEEN, Affinity, Head, Tier, Turns, next_start
+from storage.tables import FlowRow, JobRow
+from tests.conftest import NOON
+
+_numbers = itertools.count()
+COSTS = st.lists(st.integers(1, 60), min_size=1, max_size=7)
+
+
+def tiers(**weights: int) -> list[Tier]:
+    return [
+        Tier(name=name, weight=weight, start_us=0, now_us=0)
+        for name, weight in (weights | {BETWEEN: 0}).items()
+    ]
+
+
+def jain(values: Sequence[float]) -> float:
+    return sum(values) ** 2 / (len(values) * sum(value * value for value in values))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["free", "pro"]), COSTS), min_size=2, max_size=8), st.integers(1, 12)
+)
+@settings(deadline=None, max_examples=40)
+def test_all_backlogged_everyone_gets_the_share_of_their_weight(
+    people: list[tuple[str, list[int]]], pro: int
+) -> None:
+    """Jain's index over device time by weight, of tiers and of the accounts of a tier, is 0.98 or more."""
+    weights, costs = {"free": 1, "pro": pro}, [itertools.cycle(mine) for _, mine in people]
+    turns, got = Turns(tiers(**weights)), Counter[int]()
+    for account, (tier, _) in enumerate(people):
+        turns.add(Head(account=account, tier=tier, start_us=0, cost_us=next(costs[account]), job=1))
+    while min(got[account] for account in range(len(people))) < 60 * 60:
+        turn = turns.take()
+        assert turn is not None
+        head = turn.head
+        got[head.account] += head.cost_us
+        turns.add(Head(account=head.account, tier=head.tier, start_us=next_start(turn), job=1,
+                       cost_us=next(costs[head.account])))  # fmt: skip
+    of_tier = {name: [got[n] for n, (tier, _) in enumerate(people) if tier == name] for name in weights}
+    assert all(jain(mine) >= 0.98 for mine in of_tier.values() if mine)
+    assert jain([sum(mine) / weights[name] for name, mine in of_tier.items() if mine]) >= 0.98
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), COSTS), min_size=2, max_size=12),
+    st.integers(0, 100),
+    st.sets(st.sampled_from("abc")),
+)
+@settings(deadline=None, max_examples=60)
+def test_nobody_lets_more_than_the_patience_go_ahead(
+    people: list[tuple[str, list[int]]], patience: int, warm: set[str]
+) -> None:
+    affinity, turns = Affinity(warm=warm, patience_us=patience), Turns(tiers(free=1))
+    waiting = {
+        account: Head(account=account, tier="free", start_us=0, cost_us=costs[0], job=1, model=model)
+        for account, (model, costs) in enumerate(people)
+    }
+    passed, favours = Counter[int](), 0
+    for head in waiting.values():
+        turns.add(head)
+    for number in range(100):
+        turn = turns.take(affinity)
+        assert turn is not None
+        for head in turn.passed:
+            assert head.model not in warm or head.account != turn.passed[0].account
+            passed[head.account] += turn.head.cost_us
+            turns = _again(turns, head, passed[head.account])
+        assert max(passed.values(), default=0) <= patience
+        favours += bool(turn.passed)
+        passed[turn.head.account] = 0
+        model, costs = people[turn.head.account]
+        turns.add(Head(account=turn.head.account, tier="free", start_us=next_start(turn), job=1, model=model,
+                       cost_us=costs[number % len(costs)]))  # fmt: skip
+    assert patience or not favours
+
+
+def _again(turns: Turns, head: Head, passed_us: int) -> Turns:
+    """As a later claim reads the line: with what was let ahead of this head."""
+    heads = [each for line in turns._lines.values() for *_, each in line if each.account != head.account]
+    fields = {name: getattr(head, name) for name in head.__struct_fields__}
+    return Turns(turns.tiers.values(), [*heads, Head(**(fields | {"passed_us": passed_us}))])
+
+
+def _queue(session: Session, name: str, *models: str, cost_us: int = 3_000_000, cap: int = 9) -> list[int]:
+    flows.define_tiers(session, {"free": 10, "pro": 40})
+    account = accounts.resolve(session, Identity(platform="web", external_id=name), NOON)
+    new = [
+        jobs.NewJob(key=f"k{next(_numbers)}", account=account, tier="free", kind="image", model=model, words="w",
+                    request=b"{}", address=b"{}", cost_us=cost_us, price=1)
+        for model in models
+    ]  # fmt: skip
+    return [jobs.add(session, each, NOON, cap=cap) for each in new]
+
+
+async def claim(database: Database, limit: int = 1, *, warm: str = "", patience: float = 10) -> list[int]:
+    affinity = Affinity(warm=set(warm), patience_us=round(patience * 1e6))
+    found = await database.run(jobs.claim, "me", lease_seconds=30, limit=limit, affinity=affinity)
+    return [job.id for job in found]
+
+
+async def test_a_warm_model_goes_first_until_the_patience_of_whoever_waits_is_over(
+    database: Database,
+) -> None:
+    [cold] = await database.run(_queue, "ann", "a")
+    warm = [(await database.run(_queue, name, "b"))[0] for name in ("bob", "cid", "dan", "eve")]
+    claimed = [await claim(database, warm="b") for _ in range(5)]  # 3 s of work each, 10 s of patience
+    assert claimed == [[warm[0]], [warm[1]], [warm[2]], [cold], [warm[3]]]
+
+
+async def test_without_patience_or_with_all_models_cold_the_order_is_the_fair_one(database: Database) -> None:
+    [cold] = await database.run(_queue, "ann", "a")
+    await database.run(_queue, "bob", "b")
+    await database.run(_queue, "cid", "b")
+    assert (await claim(database, warm="b", patience=0)) == [cold]
+    [next_cold] = await database.run(_queue, "ann", "a")
+    assert (await claim(database, 3, warm="c"))[-1] == next_cold
+
+
+async def test_several_dispatchers_share_a_line_and_each_job_is_claimed_once(database: Database) -> None:
+    for name in ("ann", "bob", "cid"):
+        await database.run(_queue, name, *"ab" * 5, cap=4)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(claim(database, limit)) for limit in (1, 2, 3, 4, 5, 6)]
+    claimed = [job for task in tasks for job in task.result()]
+    assert len(claimed) == len(set(claimed)) == 12  # three people, four each
+    assert [tuple(row) for row in await database.read(_counts)] == [(6, 4)] * 3
+
+
+def _counts(session: Session) -> list[tuple[int, int]]:
+    return [tuple(row) for row in session.execute(select(FlowRow.waiting, FlowRow.running))]
+
+
+async def test_a_job_that_is_cancelled_while_it_is_claimed_costs_its_flow_nothing(database: Database) -> None:
+    first, second = await database.run(_queue, "ann", "a", "a")
+    await database.run(_cancel, first)
+    assert await claim(database, 9) == [second]
+    assert await database.read(_counts) == [(0, 1)]
+
+
+def _cancel(session: Session, job: int) -> None:
+    found = jobs.lock(session, job)
+    assert found is not None
+    jobs.cancel(session, found, NOON)
+
+
+async def test_counts_that_were_spoilt_by_hand_are_mended_by_the_next_claim(database: Database) -> None:
+    [job] = await database.run(_queue, "ann", "a")
+    [other] = await database.run(_queue, "bob", "a")
+    await database.run(
+        lambda session: session.execute(update(JobRow).where(JobRow.id == job).values(state="discarded"))
+    )
+    assert await claim(database, 9) == [other]
+    assert await claim(database, 9) == []
+    assert await database.read(_counts) == [(0, 0), (0, 1)]
+
+
+async def test_merged_accounts_go_on_as_one_and_owe_what_both_owed(database: Database) -> None:
+    a1, a2 = await database.run(_queue, "ann", "a", "a")
+    b1, b2 = await database.run(_queue, "bob", "a", "a")
+    c1, c2 = await database.run(_queue, "cid", "a", "a")
+    assert await claim(database, 3) == [a1, b1, c1]
+    ann, bob = [(await database.read(jobs.get, job)).account for job in (a1, b1)]  # type: ignore[union-attr]
+    await database.run(flows.merge, ann, bob)
+    assert await claim(database, 9) == [c2, a2, b2]
+    assert {(await database.read(jobs.get, job)).account for job in (a1, a2, b1, b2)} == {bob}  # type: ignore[union-attr]
+
+
+async def test_a_new_plan_takes_waiting_jobs_along(database: Database) -> None:
+    [a1] = await database.run(_queue, "ann", "a")
+    [b1] = await database.run(_queue, "bob", "a")
+    job = await database.read(jobs.get, b1)
+    assert job is not None
+    await database.run(flows.change_tier, job.account, "free", "pro", cap=3)
+    moved = await database.read(jobs.get, b1)
+    assert moved is not None
+    assert moved.tier == "pro"
+    assert sorted(await claim(database, 9)) == [a1, b1]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7])
+async def test_how_many_are_claimed_at_a_time_does_not_change_the_order(
+    database: Database, limit: int
+) -> None:
+    mine = {
+        name: await database.run(_queue, name, *"aaaa", cost_us=cost)
+        for name, cost in (("ann", 7), ("bob", 2), ("cid", 3))
+    }
+    order: list[int] = []
+    while found := await claim(database, limit):
+        order += found
+    # By hand: starts are multiples of each one's cost; ties go to the elder account.
+    starts = [
+        (number * cost, rank, mine[name][number])
+        for rank, (name, cost) in enumerate((("ann", 7), ("bob", 2), ("cid", 3)))
+        for number in range(4)
+    ]
+    assert order == [job for *_, job in sorted(starts)]
