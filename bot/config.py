@@ -93,7 +93,6 @@ class PoolConfig(Section, frozen=True):
     load: Seconds = 900
     affinity: Seconds = 10
     preview_every: Count = 4
-    affinity: Seconds = 10  # the most work that may go ahead of anyone so that a model stays loaded
 
 
 class Budget(Section, frozen=True):

@@ -135,6 +135,7 @@ def merge(session: Session, source: int, target: int, now: datetime) -> Account:
     if old is None or new is None:
         raise LookupError(source if old is None else target)
     if old.id != new.id:
+        flows.lock_tiers(session)  # before any job
         paid_for = jobs.lock_paid_by(session, old.id)
         ledger.absorb(session, old.id, new.id, now, held_by=paid_for)
         _move(session, old, new, now)

@@ -75,11 +75,15 @@ def move(
     )
 
 
-def lock_tiers(session: Session) -> tuple[dict[str, Tier], list[str]]:
-    """The tiers, locked until the transaction ends: dispatchers pick one after the other. And which had work."""
-    rows = _LOCK_TIERS(session).all()
-    tiers = {row[0]: Tier(name=row[0], weight=row[1], start_us=row[2], now_us=row[3]) for row in rows}
-    return tiers, [row[0] for row in rows if row[4]]
+def lock_tiers(session: Session) -> dict[str, Tier]:
+    """The tiers, locked until the transaction ends. Before any job or flow, as who claims does it."""
+    return _by_name(_LOCK_TIERS(session).all())
+
+
+def open_claim(session: Session) -> tuple[dict[str, Tier], list[str]]:
+    """Locks the tiers for a transaction that only claims, and says which of them have work."""
+    rows = _OPEN_CLAIM(session).all()
+    return _by_name(rows), [row[0] for row in rows if row[4]]
 
 
 def pick(
@@ -147,15 +151,20 @@ def recount(session: Session, account: int, tier: str) -> None:
 
 
 def merge(session: Session, source: int, target: int) -> None:
-    """One account's flows and live jobs become another's. The caller holds both accounts' locks."""
-    tiers, _ = lock_tiers(session)
+    """An account's flows join another's, as its jobs have done. The caller has locked accounts, tiers and jobs."""
+    tiers = lock_tiers(session)
     for tier in session.scalars(select(FlowRow.tier).where(FlowRow.account_id == source)).all():
         _join(session, tiers, (source, tier), (target, tier), cap=None)
 
 
 def change_tier(session: Session, account: int, source: str, target: str, *, cap: int) -> None:
     """The account's live jobs of one tier go on in another: its plan has changed."""
-    tiers, _ = lock_tiers(session)
+    tiers = lock_tiers(session)
+    session.execute(
+        update(JobRow)
+        .where(JobRow.account_id == account, JobRow.tier == source, JobRow.state.in_(LIVE))
+        .values(tier=target)
+    )
     _join(session, tiers, (account, source), (account, target), cap=cap)
 
 
@@ -209,10 +218,6 @@ def _join(
     cap: int | None,
 ) -> None:
     """What each of the two flows has had beyond its share counts; what the source owes its tier is settled now."""
-    session.execute(
-        update(JobRow).where(JobRow.account_id == source[0], JobRow.tier == source[1], JobRow.state.in_(LIVE))
-        .values(account_id=target[0], tier=target[1])
-    )  # fmt: skip
     gone = session.execute(
         delete(FlowRow).where(FlowRow.account_id == source[0], FlowRow.tier == source[1])
         .returning(FlowRow.start_us, FlowRow.debt_us, FlowRow.waiting, FlowRow.running, FlowRow.cap)
@@ -229,6 +234,10 @@ def _join(
         session, of_account=target[0], of_tier=target[1], at_us=tiers[target[1]].now_us, more_waiting=waiting,
         more_running=running, ahead_us=max(start - tiers[source[1]].now_us, 0), cap_new=cap,
     )  # fmt: skip
+
+
+def _by_name(rows: Sequence[Any]) -> dict[str, Tier]:
+    return {row[0]: Tier(name=row[0], weight=row[1], start_us=row[2], now_us=row[3]) for row in rows}
 
 
 def _settle(session: Session, tiers: dict[str, Tier], name: str, debt_us: int) -> None:
@@ -287,11 +296,14 @@ _ABSORB = Prepared(
     ),
     sets=(),
 )
+_tiers = (TierRow.name, TierRow.weight, TierRow.start_us, TierRow.now_us)
 _has_work = exists().where(FlowRow.eligible, FlowRow.tier == TierRow.name)
-_LOCK_TIERS = Prepared(
-    select(TierRow.name, TierRow.weight, TierRow.start_us, TierRow.now_us, _has_work, commit_lazily())
-    .order_by(TierRow.name).with_for_update(key_share=True)
-)  # fmt: skip
+_LOCK_TIERS = Prepared(select(*_tiers).order_by(TierRow.name).with_for_update(key_share=True))
+_OPEN_CLAIM = Prepared(
+    select(*_tiers, _has_work, commit_lazily())
+    .order_by(TierRow.name)
+    .with_for_update(key_share=True, of=TierRow)
+)
 _SET_TIER = Prepared(
     update(TierRow).where(TierRow.name == bindparam("of_tier"))
     .values(start_us=_number("start_new"), now_us=_number("now_new")),

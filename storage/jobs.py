@@ -193,7 +193,7 @@ def claim(
 
     Not waited for on the disk: a claim that a crash of the server undoes is made again.
     """
-    tiers, busy = flows.lock_tiers(session)
+    tiers, busy = flows.open_claim(session)
     before, claimed = tiers, list[Job]()
     while busy and len(claimed) < limit:
         wanted = limit - len(claimed)

@@ -22,7 +22,7 @@ import itertools
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -235,7 +235,7 @@ async def videos(database: Database, order: str, seed: int) -> float:
 
 
 async def promises(database: Database, seed: int, *, learns: bool) -> dict[str, float]:
-    """The error of each job's first forecast, in seconds. The first two find cold devices and take five times as long."""
+    """The error of each job's first forecast, in seconds. The first two find cold devices: five times as long."""
     chance = random.Random(seed)
     people = await database.run(fresh, 12)
     shapes = [(512, 10), (512, 30), (1024, 20), (1024, 30)]

@@ -20,7 +20,8 @@ from storage.tables import FlowRow, JobRow
 from tests.conftest import NOON
 
 _numbers = itertools.count()
-COSTS = st.lists(st.integers(1, 60), min_size=1, max_size=7)
+SECOND = 1_000_000
+COSTS = st.lists(st.integers(1, 60), min_size=1, max_size=7)  # seconds
 
 
 def tiers(**weights: int) -> list[Tier]:
@@ -42,11 +43,12 @@ def test_all_backlogged_everyone_gets_the_share_of_their_weight(
     people: list[tuple[str, list[int]]], pro: int
 ) -> None:
     """Jain's index over device time by weight, of tiers and of the accounts of a tier, is 0.98 or more."""
-    weights, costs = {"free": 1, "pro": pro}, [itertools.cycle(mine) for _, mine in people]
+    weights = {"free": 1, "pro": pro}
+    costs = [itertools.cycle([seconds * SECOND for seconds in mine]) for _, mine in people]
     turns, got = Turns(tiers(**weights)), Counter[int]()
     for account, (tier, _) in enumerate(people):
         turns.add(Head(account=account, tier=tier, start_us=0, cost_us=next(costs[account]), job=1))
-    while min(got[account] for account in range(len(people))) < 60 * 60:
+    while min(got[account] for account in range(len(people))) < 3600 * SECOND:
         turn = turns.take()
         assert turn is not None
         head = turn.head
@@ -177,7 +179,7 @@ async def test_merged_accounts_go_on_as_one_and_owe_what_both_owed(database: Dat
     c1, c2 = await database.run(_queue, "cid", "a", "a")
     assert await claim(database, 3) == [a1, b1, c1]
     ann, bob = [(await database.read(jobs.get, job)).account for job in (a1, b1)]  # type: ignore[union-attr]
-    await database.run(flows.merge, ann, bob)
+    await database.run(accounts.merge, ann, bob, NOON)
     assert await claim(database, 9) == [c2, a2, b2]
     assert {(await database.read(jobs.get, job)).account for job in (a1, a2, b1, b2)} == {bob}  # type: ignore[union-attr]
 
