@@ -17,7 +17,7 @@ from bot.config import Config
 from bot.jobs import entitlement, wallets
 from bot.jobs.refusals import Refusal
 from bot.signing import Signer
-from storage import accounts, deliveries, flows, jobs, ledger, overview, records
+from storage import accounts, deliveries, jobs, ledger, overview, records
 from storage.accounts import Account, Identity
 from storage.database import Database, Session
 from storage.entitlements import News

@@ -164,18 +164,4 @@ _TIMING = Prepared(
     .order_by(TimingRow.shape.desc())
     .limit(1)
 )
-_CLEAR_PROGRESS(session, of_job=job)
-
-
-# --- statements -------------------------------------------------------------------------------------------
-
-_used_us = BudgetRow.used_us + bindparam("more_us", type_=BudgetRow.used_us.type)
-_budget = update(BudgetRow).where(BudgetRow.scope == bindparam("of_scope")).values(used_us=_used_us)
-_SPEND = Prepared(_budget.where(_used_us <= bindparam("limit_us", type_=BudgetRow.used_us.type)), sets=())
-_CORRECT = Prepared(_budget, sets=())
-_TIMING = Prepared(
-    select(TimingRow.unit_us)
-    .where(TimingRow.model == bindparam("of_model"), TimingRow.shape.in_((bindparam("of_shape"), "")))
-    .order_by(TimingRow.shape.desc()).limit(1)
-)  # fmt: skip
 _CLEAR_PROGRESS = Prepared(delete(ProgressRow).where(ProgressRow.job_id == bindparam("of_job")))
