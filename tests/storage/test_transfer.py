@@ -49,6 +49,7 @@ def _more(session: Session, account: int) -> None:
     records.first_time(session, "nonce", expires_at=NOON)
     records.spend(session, "free:x", 2**40, limit_us=2**50)
     records.learn(session, "tiny", {"": 17, "14.0 4.5": 18})
+    records.set_capacity(session, "me", records.Capacity(devices=1, slots=2, rate_us=3), lease_seconds=5)
     records.set_progress(session, 1, 1, b"\x00\xff")
     places.set_settings(session, "discord", "1", b"{}")
     places.keep_token(session, "discord", "1", "2", "token", seconds=60)
