@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from bot.config import Config, Plan
 from bot.jobs import allowances
-from storage import accounts, entitlements, ledger
+from storage import accounts, entitlements, flows, ledger
 from storage.accounts import Account, InForce
 from storage.database import Session
 from storage.entitlements import Entitlement, News
@@ -39,9 +39,14 @@ def derive(session: Session, config: Config, account: int, now: datetime) -> Acc
     """Puts the plan in force into the account's row and returns the account. Callers lock the account."""
     rights = entitlements.of_account(session, account)
     found = in_force(rights, config.plans, now, grace_seconds=config.payments.grace)
+    before = accounts.get(session, account)
     accounts.set_plan(session, account, found)
     derived = accounts.get(session, account)
+    assert before is not None
     assert derived is not None
+    if before.plan != derived.plan and before.plan in config.plans:  # what waits goes on as the new plan's
+        cap = config.plans[derived.plan].running
+        flows.change_tier(session, account, before.plan, derived.plan, cap=cap)
     return derived
 
 
