@@ -6,14 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 SOURCES := bot generators storage migrations tests
 
-.PHONY: help run install test check format soak clean bench-ledger bench-loop bench-start bench-chats bench-text bench-fairness bench-claim
+.PHONY: help run install test check format soak clean bench-ledger bench-loop bench-start bench-chats bench-text bench-fairness bench-claim bench-pool
 
 help:
 	@echo "make run     install, migrate and start; then open http://127.0.0.1:8080/"
 	@echo "make test    install, check and test everything"
 	@echo "make check   lint, types, layers, sizes"
 	@echo "make soak    kill processes under load for SOAK_SECONDS (600)"
-	@echo "make bench-ledger | bench-loop | bench-start | bench-chats | bench-text | bench-fairness | bench-claim"
+	@echo "make bench-ledger | bench-loop | bench-start | bench-chats | bench-text | bench-fairness | bench-claim | bench-pool"
 
 run: install
 	@set -a; [ ! -f secrets.env ] || . ./secrets.env; exec $(BIN)/atelier run
@@ -51,7 +51,7 @@ format: $(VENV)/installed-dev
 soak: $(VENV)/installed-dev
 	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(BIN)/python -m pytest -m soak tests/end_to_end
 
-bench-ledger bench-loop bench-start bench-chats bench-text bench-fairness bench-claim: bench-%: $(VENV)/installed-dev
+bench-ledger bench-loop bench-start bench-chats bench-text bench-fairness bench-claim bench-pool: bench-%: $(VENV)/installed-dev
 	$(BIN)/python -m tests.benchmarks.$*
 
 clean:
