@@ -13,7 +13,7 @@ PURPOSE = "button"
 
 
 class Press(msgspec.Struct, frozen=True):
-    """A pressed button: `subject` is a job's id, or a suggestion's number for ASK."""
+    """A pressed button: `subject` is a job's id, a suggestion's number for ASK, a way's for BUY."""
 
     action: Action
     subject: int
@@ -30,6 +30,11 @@ class Buttons:
     def ask(self, number: int, label: str, *, expires: int) -> Button:
         """Runs the suggestion of this number."""
         return self._button(Action.ASK, number, expires, label)
+
+    def buy(self, subject: int, label: str, *, expires: int, url: str = "", sku: str = "") -> Button:
+        """Orders something, or leads to where it is paid."""
+        button = self._button(Action.BUY, subject, expires, label)
+        return msgspec.structs.replace(button, url=url, sku=sku)
 
     def read(self, button: str, *, now: int) -> Press | None:
         """What was pressed; None for an id that is forged, another bot's, or too old."""

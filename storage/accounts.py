@@ -26,6 +26,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     derive_at: datetime | None
     entitlement: int | None
     settings: dict[str, Any]
+    limits: dict[str, int]  # instead of the plan's
     banned_reason: str | None
     debt: int  # credits owed
     created_at: datetime
@@ -40,7 +41,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 _COLUMNS = (
     AccountRow.id, AccountRow.plan, AccountRow.plan_since, AccountRow.plan_until, AccountRow.derive_at,
-    AccountRow.entitlement_id, AccountRow.settings, AccountRow.banned_reason, AccountRow.debt,
+    AccountRow.entitlement_id, AccountRow.settings, AccountRow.limits, AccountRow.banned_reason, AccountRow.debt,
     AccountRow.created_at, AccountRow.merged_into,
 )  # fmt: skip
 _account = select(*_COLUMNS).where(AccountRow.id == bindparam("of_account"))
@@ -197,6 +198,25 @@ def set_plan(session: Session, account: int, plan: InForce) -> None:
     )
 
 
+def invite(session: Session, account: int, inviter: int) -> bool:
+    """Keeps who invited the account; False if somebody was named before."""
+    kept = session.execute(
+        update(AccountRow)
+        .where(AccountRow.id == account, AccountRow.invited_by.is_(None))
+        .values(invited_by=inviter)
+    )
+    return bool(kept.rowcount)  # type: ignore[attr-defined]
+
+
+def invited_by(session: Session, account: int) -> int | None:
+    return session.scalar(select(AccountRow.invited_by).where(AccountRow.id == account))
+
+
+def set_limits(session: Session, account: int, limits: dict[str, int]) -> None:
+    """Limits that hold for this account instead of its plan's."""
+    session.execute(update(AccountRow).where(AccountRow.id == account).values(limits=limits))
+
+
 def plans_over(session: Session, now: datetime, *, limit: int = 500) -> list[int]:
     """Accounts whose plan in force is to be derived anew."""
     return list(
@@ -226,7 +246,7 @@ def _fetch(session: Session, account: int, *, lock: bool) -> Account | None:
         return _fetch(session, row.merged_into, lock=lock)
     return Account(
         id=row.id, plan=row.plan, plan_since=row.plan_since, plan_until=row.plan_until,
-        derive_at=row.derive_at, entitlement=row.entitlement_id, settings=row.settings,
+        derive_at=row.derive_at, entitlement=row.entitlement_id, settings=row.settings, limits=row.limits or {},
         banned_reason=row.banned_reason, debt=row.debt, created_at=row.created_at,
     )  # fmt: skip
 

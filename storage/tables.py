@@ -59,6 +59,8 @@ class AccountRow(Row):
     derive_at: Mapped[Time | None]  # when the plan in force changes by itself
     entitlement_id: Mapped[int | None] = mapped_column(BigInt)  # where the plan comes from
     settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    limits: Mapped[dict[str, int]] = mapped_column(JSON, default=dict, server_default="{}")  # not the plan's
+    invited_by: Mapped[int | None] = mapped_column(BigInt)  # an account
     banned_reason: Mapped[str | None]
     merged_into: Mapped[AccountId | None]  # a tombstone: use that account
     debt: Mapped[Amount] = mapped_column(server_default="0")  # credits owed; the next grant repays them

@@ -3,12 +3,20 @@
 from bot.commands import (
     admin,
     balance,
+    buy,
     claim,
+    gift,
     help,
     imagine,
     jobs,
+    link,
+    paysupport,
+    plans,
     press,
     privacy,
+    receipts,
+    redeem,
+    refer,
     settings,
     setup,
     start,
@@ -16,7 +24,10 @@ from bot.commands import (
 )
 from bot.commands.context import Asking, Context, Run
 
-_ALL = (imagine, write, jobs, balance, settings, help, start, privacy, setup, claim, admin, press)
+_ALL = (
+    imagine, write, jobs, balance, plans, buy, receipts, redeem, gift, refer, link, settings, help, start,
+    privacy, paysupport, setup, claim, admin, press,
+)  # fmt: skip
 REGISTRY: dict[str, Run] = {each.NAME: each.run for each in _ALL}
 
 __all__ = ["REGISTRY", "Asking", "Context", "Run"]

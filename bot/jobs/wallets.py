@@ -31,9 +31,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan_of(config: Config, account: Account) -> tuple[str, Plan]:
-    """The account's own plan in force. One that the configuration no longer has counts as `free`."""
+    """The account's own plan in force; limits that admins set for the account hold instead of the plan's.
+
+    A plan that the configuration no longer has counts as `free`.
+    """
     name = account.plan if account.plan in config.plans else entitlement.FREE
-    return name, config.plans[name]
+    return name, msgspec.structs.replace(config.plans[name], **account.limits)
 
 
 def better(config: Config, account: Account, wallet: Account | None) -> tuple[str, Plan]:

@@ -12,8 +12,8 @@ import msgspec
 import structlog
 
 from bot.config import Config
-from bot.payments import notices, till
-from bot.payments.events import AnyEvent
+from bot.payments import notices, referrals, till
+from bot.payments.events import AnyEvent, Paid
 from bot.payments.provider import Provider, ProviderAway
 from storage import errands
 from storage.database import Database, Session
@@ -69,4 +69,6 @@ class Inbox:
         outcomes = [till.apply(session, self._config, event, now) for event in events]
         for event, outcome in zip(events, outcomes, strict=True):
             notices.of_money(session, self._config, event, outcome, now)
+            if isinstance(event, Paid) and outcome.bought and not event.test:
+                referrals.reward(session, self._config, outcome.bought, now)
         return outcomes

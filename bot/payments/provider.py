@@ -41,6 +41,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
 class Provider(Protocol):
     name: str
+    own_only: bool  # the platform's own shop: who pays is who gets it, without an order of ours
 
     def sells_on(self, platform: str) -> bool:
         """Whether it may be offered there: the platforms' terms differ."""

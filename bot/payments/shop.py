@@ -42,21 +42,20 @@ class Shop:
         self._database, self._config, self._clock = database, config, clock
         self._providers = {each.name: each for each in providers}
 
-    def ways(self, platform: str, *, for_place: bool = False) -> list[Way]:
-        """All that can be bought there, for oneself or for the place, in the configuration's order."""
+    def ways(self, platform: str, *, for_place: bool = False, as_gift: bool = False) -> list[Way]:
+        """All that can be bought there, for oneself, the place or somebody else, in the configuration's order."""
         return [
             Way(product=product, provider=provider.name, money=money)
             for product in products.catalogue(self._config).values()
             if product.kind == "pack" or product.for_place == for_place
             for provider in self._providers.values()
-            if provider.sells_on(platform) and (money := provider.price(product)) is not None
+            if provider.sells_on(platform) and not (as_gift and provider.own_only)
+            if (money := provider.price(product)) is not None
         ]
 
-    def products(self, platform: str, *, for_place: bool = False) -> list[Product]:
-        """What is sold there in any way."""
-        return list(
-            {way.product.id: way.product for way in self.ways(platform, for_place=for_place)}.values()
-        )
+    def sku(self, way: Way) -> str:
+        """The button of Discord's shop for it; empty where an order comes first."""
+        return way.product.discord_sku if self._providers[way.provider].own_only else ""
 
     async def sell(self, way: Way, *, buyer: int, account: int, locale: Locale) -> Offer:
         """Keeps the price in an order and asks the provider how to pay it. Raises Refusal."""

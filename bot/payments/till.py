@@ -43,6 +43,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     flag: Flag | None = None
     taken: int = 0  # credits taken back
 
+    @property
+    def bought(self) -> int | None:
+        """The account that something was bought for just now."""
+        return self.account if self.new and self.flag is None else None
+
 
 def apply(session: Session, config: Config, event: AnyEvent, now: datetime) -> Outcome:
     """Gives an event its effect, once. Raises Unmatched, and then nothing has changed."""

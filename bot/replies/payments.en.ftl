@@ -5,3 +5,64 @@ notice-paid-plan = Thank you! { $product } is active, with { $credits } credits 
 notice-refunded = Your payment for { $product } was returned; { $credits } credits went back with it.
 notice-flagged = A payment needs your eyes: #{ $payment } of { $provider } ({ $flag }). It is kept until you settle it.
 button-buy = Buy
+notice-referral = Somebody who was invited bought something: { $credits } credits for each of you. Thank you for telling others!
+
+plans-yours = Your plan: **{ $plan }**.
+plans-yours-until = Your plan: **{ $plan }**, until { $until }.
+plans-none = Nothing is sold here. Your free credits come back every day.
+plans-plan = - **{ $title }**, { $price } for { $days } days: { $credits } credits, { $running } at once, { $waiting } in line
+plans-for-group = - **{ $title }**, { $price } for { $days } days, for this group: { $credits } credits that its members share{ $member ->
+    [0] .
+   *[other] , up to { $member } a day each.
+}
+plans-pack = - **{ $title }**, { $price }: { $credits } credits, good for { $days } days
+buy-how = **{ $product }** for { $price }. You pay on the page that opens; the credits arrive by themselves.
+buy-which-way = How would you like to pay for **{ $product }**?
+buy-unknown = “{ $name }” is not sold here. There is: { $all }.
+buy-unknown-near = “{ $name }” is not sold here; did you mean **{ $near }**? There is: { $all }.
+buy-gone = That is no longer sold. **plans** shows what is.
+buy-only-managers = { $product } is for a whole group: somebody who manages this group can buy it here.
+
+receipts-none = You have not bought anything yet. **plans** shows what there is.
+receipts-some = Your payments, newest first:
+receipt-paid = - { $day } · { $product } · { $price } · #{ $number }
+receipt-refunded = - { $day } · { $product } · { $price } · { $back } returned · #{ $number }
+receipt-disputed = - { $day } · { $product } · { $price } · disputed · #{ $number }
+receipt-checked = - { $day } · { $product } · { $price } · being checked by our people · #{ $number }
+
+redeem-usage = Send the code with it: `redeem CODE`.
+redeem-unknown = There is no such code. Look once more at its letters.
+redeem-again = You have used such a code already.
+redeem-over = This code is over. Nothing was changed.
+redeem-too-often = That were many codes. Please try again in { $minutes } minutes.
+redeem-credits = { $credits } credits are yours, for { $days } days. Have fun!
+redeem-plan = **{ $plan }** is yours for { $days } days. Have fun!
+redeem-invited = Noted. Once you buy something, both of you get credits.
+
+refer = Give your friends this code: `{ $code }`. They send `redeem` with it in their first { $days } days; at their first purchase both of you get { $credits } credits.
+refer-none = There is no programme for invitations here.
+refer-oneself = This is your own code: it is for friends.
+refer-too-late = Such a code counts in the first { $days } days only.
+
+gift-usage = Say for whom and what: `gift @person NAME`, such as `gift @ann small`.
+gift-unknown = I do not know this person yet: they should say hello to me first.
+gift-what = What should it be? There is: { $names }.
+
+link-code = Type this in the other chat within { $minutes } minutes: `link { $code }`. Both accounts become one, credits and plans together. Give it to nobody: it opens your wallet.
+link-refused = This code is wrong, too old or used. `link` alone makes a new one.
+link-same = These two are one account already.
+link-too-often = At most { $limit } accounts can be joined in a month.
+link-done = Done: one account for both. You have { $credits } credits to spend.
+
+paysupport = Questions about a payment: { $support }. Name its number from **receipts**. What fails by our fault is never charged.
+paysupport-operator = ask the people who run { $name }
+paysupport-terms = Terms: { $url }
+
+hint-plans = what you can buy
+hint-buy = buy a plan or credits
+hint-receipts = what you paid
+hint-redeem = use a code
+hint-gift = give somebody a plan or credits
+hint-refer = invite friends
+hint-link = one account for several chats
+hint-paysupport = help with a payment

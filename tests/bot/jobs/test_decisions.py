@@ -117,6 +117,6 @@ def test_a_right_gives_its_later_months_from_the_start_of_its_period() -> None:
 def somebody(number: int, *, created_at: datetime = NOW, **plan: Any) -> Account:
     usual: dict[str, Any] = {"plan_since": None, "plan_until": None, "entitlement": None}
     return Account(
-        id=number, plan="free", derive_at=None, settings={}, banned_reason=None, debt=0, created_at=created_at,
-        **(usual | plan),
+        id=number, plan="free", derive_at=None, settings={}, limits={}, banned_reason=None, debt=0,
+        created_at=created_at, **(usual | plan),
     )  # fmt: skip
