@@ -105,11 +105,16 @@ class Pipelines:
             self._text_to_image.load_lora_weights(
                 **_lora_place(source), adapter_name=name, use_safetensors=True
             )
-        except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, AttributeError) as error:
             first = (str(error).splitlines() or [""])[0]
             raise ModelUnavailable(
                 f"The LoRA {lora!r} of {self._model.name} cannot be used: {first[:200]}"
             ) from error
+        except RuntimeError:  # its shapes are others
+            pass
+        known: dict[str, list[str]] = self._text_to_image.get_list_adapters()
+        if not any(name in names for names in known.values()):  # diffusers leaves out what it does not know
+            raise ModelUnavailable(f"The LoRA {lora!r} is not for models like {self._model.name}.")
 
 
 def load(model: Model, device: str, cache: Path) -> Pipelines:

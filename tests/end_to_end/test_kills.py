@@ -1,4 +1,5 @@
-"""Real SIGKILLs of the worker and of the whole bot, at random moments, while people keep asking.
+"""Real SIGKILLs of the worker and of the whole bot, at random moments, while people keep asking and change their
+minds, so that jobs join and leave running models all the time.
 
 At the end everything that was accepted has come to its end exactly once: one job, one charge, one delivery.
 `make soak` does the same for SOAK_SECONDS.
@@ -12,14 +13,16 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import pytest
 from sqlalchemy import select
 
+from bot.chat import Action
 from storage import accounts, jobs
 from storage.accounts import Identity
 from storage.database import Database, Session
@@ -30,12 +33,20 @@ from tests.end_to_end.conftest import MakeInstance, visiting
 from tests.end_to_end.process import Instance, check_books
 
 VISITORS = 4
+CANCELLED_SHARE = 0.3
 SETTLE_SECONDS = 90.0  # a delivery that was claimed by a process that died waits for the end of its lease
 GENEROUS = {
     "ATELIER_PLANS_FREE_CREDITS_DAY": "20000",
     "ATELIER_PLANS_FREE_PER_MINUTE": "100000",
+    "ATELIER_PLANS_FREE_RUNNING": "2",
     "ATELIER_PLANS_FREE_WAITING": "3",
     "ATELIER_RETRY_BASE": "0s",
+}
+SHOWN = {"completed": "done", "cancelled": "cancelled", "discarded": "failed"}
+PAID: dict[str, Callable[[int], Sequence[int]]] = {
+    "completed": lambda price: (price,),
+    "cancelled": lambda price: range(price + 1),  # the share that was done
+    "discarded": lambda _: (0,),
 }
 PROMPTS = (
     "a red apple --steps 6", "a rocket --steps 12", "a fox -n 2 --steps 6", "a whale --size 160x160 --steps 8",
@@ -44,11 +55,14 @@ PROMPTS = (
 
 @dataclass
 class Asker:
-    """A person who asks again and again; what gets no answer is sent again as the same event, as the page does."""
+    """A person who asks again and again; what gets no answer is sent again as the same event, as the page does.
+    Some of it is cancelled a moment later, whether it waits, runs or is over."""
 
     visitor: Visitor
     chance: random.Random
     accepted: dict[str, int] = field(default_factory=dict)  # event -> job
+    presses: int = 0  # of the cancel button
+    withdrawn: set[int] = field(default_factory=set)  # jobs that it said were cancelled: they had not run
     refused: Counter[str] = field(default_factory=Counter)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -70,7 +84,24 @@ class Asker:
             else:
                 [card] = reply["cards"]
                 assert self.accepted.setdefault(event, card["job"]) == card["job"]
+                await self._reconsider(card)
             return
+
+    async def _reconsider(self, card: dict[str, Any]) -> None:
+        cancels = [button["id"] for button in card["buttons"] if button["action"] == Action.CANCEL]
+        if not cancels or (self.presses and self.chance.random() > CANCELLED_SHARE):
+            return
+        await asyncio.sleep(self.chance.uniform(0, 1))
+        reply = await self._pressed(cancels[0])
+        self.presses += 1
+        self.withdrawn |= {each["job"] for each in reply["cards"] if each["state"] == "cancelled"}
+
+    async def _pressed(self, button: str) -> dict[str, Any]:
+        while True:
+            try:
+                return (await self.visitor.press(button))[1]
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                await asyncio.sleep(0.2)
 
 
 async def kill_at_random(instance: Instance, chance: random.Random, more: Callable[[int], bool]) -> None:
@@ -107,6 +138,7 @@ async def under_fire(instance: Instance, seed: int, more: Callable[[int], bool])
             await check_books(database)
             await check_nothing_twice(database)
     assert sum(len(asker.accepted) for asker in askers) > VISITORS
+    assert all(asker.presses for asker in askers if asker.accepted)
 
 
 async def all_over(database: Database, instance: Instance) -> None:
@@ -134,11 +166,16 @@ async def check_asker(database: Database, asker: Asker) -> None:
     assert set(mine) == set(asker.accepted.values())
     assert len(mine) == len(asker.accepted)
     for job in mine.values():
-        assert job.state in ("completed", "discarded")  # discarded: three of its workers were killed
-        assert job.paid == (job.price if job.state == "completed" else 0)
+        assert job.state in (
+            "completed",
+            "cancelled",
+            "discarded",
+        )  # discarded: three of its workers were killed
+        assert job.paid in PAID[job.state](job.price)
+    assert all(mine[job].state == "cancelled" and mine[job].paid == 0 for job in asker.withdrawn)
     shown = {card["job"]: card for card in (await asker.visitor.cards())["cards"]}
     for job_id, card in shown.items():
-        assert card["state"] == ("done" if mine[job_id].state == "completed" else "failed")
+        assert card["state"] == SHOWN[mine[job_id].state]
         await check_pictures(asker.visitor, mine[job_id], card["pictures"])
 
 
@@ -151,19 +188,19 @@ async def check_pictures(visitor: Visitor, job: Job, pictures: list[dict[str, st
 
 
 async def check_nothing_twice(database: Database) -> None:
-    """One delivery a job, sent; what was charged is the completed jobs' prices, to the credit."""
+    """One delivery a job, sent; what was charged is what the jobs paid, to the credit."""
 
     def look(session: Session) -> tuple[Counter[int], set[str], int, int]:
         deliveries = Counter(session.scalars(select(DeliveryRow.job_id)))
         states = set(session.scalars(select(DeliveryRow.state)))
         charged = sum(session.scalars(select(EntryRow.amount).where(EntryRow.target == "revenue")))
-        prices = sum(session.scalars(select(JobRow.price).where(JobRow.state == "completed")))
-        return deliveries, states, charged, prices
+        paid = sum(session.scalars(select(JobRow.paid)))
+        return deliveries, states, charged, paid
 
-    deliveries, states, charged, prices = await database.read(look)
+    deliveries, states, charged, paid = await database.read(look)
     assert set(deliveries.values()) == {1}
     assert states == {"sent"}
-    assert charged == prices > 0
+    assert charged == paid > 0
 
 
 KILLS = {"sqlite": 20, "postgresql": 8}

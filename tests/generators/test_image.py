@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -145,6 +146,30 @@ def test_a_lora_changes_the_picture_by_its_weight_and_only_when_used(
     assert (plain == again).all()
     assert (plain != full).any()
     assert (half != full).any()
+
+
+@pytest.mark.parametrize("family", ["sdxl", "flux"])
+def test_a_lora_of_another_family_is_named_and_spoils_nothing(
+    family: str, bench: Bench, folder: Folder, tmp_path: Path
+) -> None:
+    tiny.lora(folder("sd15"), tmp_path / "style.safetensors")
+    if family == "sdxl":  # alike in its layers' names, but not in their sizes
+        weights = safetensors.torch.load_file(tmp_path / "style.safetensors")
+        wider = {name: torch.zeros(*(side + 1 for side in each.shape)) for name, each in weights.items()}
+        safetensors.torch.save_file(wider, tmp_path / "style.safetensors")
+    runner: Any = bench.load(
+        Model(name="m", kind="image", source=str(folder(family)), loras={"style": str(tmp_path)})
+    )
+    for job, uses in (("a", (LoraUse(name="style"),)), ("again", (LoraUse(name="style"),)), ("plain", ())):
+        runner.run([bench.job(job, request(loras=uses))])
+    for job in ("a", "again"):
+        ending = bench.ending(job)
+        assert isinstance(ending, Failed)
+        assert (ending.code, "'style' is not for models like m" in ending.message) == (
+            "model_unavailable",
+            True,
+        )
+    pixels(bench.ending("plain"))
 
 
 def test_an_unknown_lora_is_the_models_fault_not_the_persons(bench: Bench, sd15: ImageRunner) -> None:
