@@ -1,4 +1,4 @@
-"""What an engine is: it loads one model of its kind and runs batches of jobs on it. All engines are listed here.
+"""What an engine is: it loads one model of its kind and runs jobs on it, step by step. All engines are listed here.
 
 A new kind of generator is one new file with a `load` function and one line in `load` below.
 """
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never, runtime_checkable
+from typing import Protocol, assert_never
 
 from generators.job import Job
 from generators.models import Model
@@ -73,23 +73,7 @@ class Host:
 
 
 class Runner(Protocol):
-    """A resident model."""
-
-    def memory_bytes(self) -> int:
-        """Of its weights, measured."""
-        ...
-
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Run jobs of equal likeness until each has ended. What it raises is retried job by job, then failed."""
-        ...
-
-
-@runtime_checkable
-class StepRunner(Protocol):
-    """A resident model that runs any number of jobs side by side. Only the engine's thread calls it.
-
-    Takes the name `Runner` when both engines are of this kind.
-    """
+    """A resident model that runs any number of jobs side by side. Only the engine's thread calls it."""
 
     def memory_bytes(self) -> int:
         """Of its weights, measured."""

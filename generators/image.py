@@ -85,15 +85,6 @@ class ImageRunner:
         for job in self.jobs():
             self._let_go(job)
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        try:
-            for job in jobs:
-                self.begin(job)
-            while self._sheets:
-                self.step()
-        finally:
-            self.abandon()
-
     def _take(self, job: Job) -> None:
         request = job.request
         if not isinstance(request, TextToImage):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from generators.engine import ModelUnavailable, StepRunner
+from generators.engine import ModelUnavailable, Runner
 from generators.job import Send
 from generators.messages import Loaded, Unloaded
 from generators.models import Model
@@ -26,7 +26,7 @@ class Resident:
     count against its turn. With `leaving` set no more jobs may join, and it goes when those it has are over."""
 
     model: Model
-    runner: StepRunner
+    runner: Runner
     memory_bytes: int
     since: float
     used: float
@@ -45,7 +45,7 @@ class Residency:
         self,
         *,
         memory_bytes: int,
-        load: Callable[[Model], StepRunner],
+        load: Callable[[Model], Runner],
         expect: Callable[[Model], int],
         sweep: Callable[[], None],
         send: Send,
@@ -136,7 +136,7 @@ class Residency:
             )
         return need
 
-    def _loaded(self, model: Model) -> StepRunner:
+    def _loaded(self, model: Model) -> Runner:
         """A device that is full in spite of the budget gets a second try with nothing else on it."""
         try:
             return self._load(model)

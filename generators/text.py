@@ -40,7 +40,7 @@ def load(model: Model, host: Host) -> TextRunner:
 
 
 class TextRunner:
-    """Implements `generators.engine.StepRunner`."""
+    """Implements `generators.engine.Runner`."""
 
     def __init__(self, causal: Any, tokenizer: Any, model: Model, host: Host) -> None:
         self._causal = causal
@@ -106,18 +106,6 @@ class TextRunner:
         self._running = []
         self._line.clear()
         self._is_crowded = False
-
-    def run(self, jobs: Sequence[Job]) -> None:
-        """All of them, until each has ended."""
-        waiting = deque(jobs)
-        try:
-            while waiting or self.jobs():
-                while waiting and self.room(waiting[0]):
-                    self.begin(waiting.popleft())
-                self.step()
-        except Exception:
-            self.abandon()
-            raise
 
     def _let_cancelled_go(self) -> None:
         for answer in self._running:

@@ -18,7 +18,7 @@ from typing import NoReturn, assert_never
 
 import msgspec
 
-from generators import batching, engine, frames
+from generators import engine, frames
 from generators.engine import Host
 from generators.inbox import Inbox
 from generators.job import Job
@@ -118,7 +118,7 @@ class Worker:
 
         return Residency(
             memory_bytes=memory_bytes,
-            load=lambda model: batching.stepped(engine.load(model, self.host)),
+            load=lambda model: engine.load(model, self.host),
             expect=self.expected_bytes,
             sweep=hardware.sweep,
             send=self._channel.send,

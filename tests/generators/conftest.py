@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +58,15 @@ class Bench:
         assert len(endings) == 1
         assert of_job[-1] is endings[0]
         return endings[0]
+
+
+def run(runner: Runner, jobs: Sequence[Job]) -> None:
+    """What the worker's loop does for one model: each joins when there is room, until all have ended."""
+    waiting = deque(jobs)
+    while waiting or runner.jobs():
+        while waiting and (not runner.jobs() or runner.room(waiting[0])):
+            runner.begin(waiting.popleft())
+        runner.step()
 
 
 def worker_settings(**changes: object) -> WorkerSettings:

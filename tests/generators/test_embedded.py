@@ -17,7 +17,7 @@ from generators import embedded, gguf
 from generators.messages import Result
 from generators.models import Model
 from generators.requests import TextToImage
-from tests.generators.conftest import Bench
+from tests.generators.conftest import Bench, run
 
 
 def test_the_tiny_model_draws_a_red_apple_on_white(bench: Bench) -> None:
@@ -25,7 +25,7 @@ def test_the_tiny_model_draws_a_red_apple_on_white(bench: Bench) -> None:
     apple = TextToImage(
         model="m", prompt="a red apple", width=128, height=128, steps=20, guidance=4.0, seed=1
     )
-    runner.run([bench.job("a", apple)])
+    run(runner, [bench.job("a", apple)])
     ending = bench.ending("a")
     assert isinstance(ending, Result)
     pixels = np.asarray(Image.open(io.BytesIO(ending.artifacts[0].data))).astype(int)

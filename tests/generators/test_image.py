@@ -24,7 +24,7 @@ from generators.messages import Cancelled, Failed, Progress, Result
 from generators.models import Model
 from generators.requests import ImageToImage, LoraUse, TextToImage
 from tests.generators import tiny
-from tests.generators.conftest import FAMILIES, Bench, worker_settings
+from tests.generators.conftest import FAMILIES, Bench, run, worker_settings
 
 Folder = Callable[[str], Path]
 
@@ -69,7 +69,7 @@ class TestEveryFamily:
         self, family: str, bench: Bench, folder: Folder
     ) -> None:
         runner = bench.load(Model(name="m", kind="image", source=str(folder(family))))
-        runner.run([bench.job("a", request())])
+        run(runner, [bench.job("a", request())])
         assert pixels(bench.ending("a")).shape == (48, 64, 3)
         steps = [event.step for event in bench.heard if isinstance(event, Progress)]
         assert steps == [0, 1, 2, 3, 4]
@@ -77,7 +77,7 @@ class TestEveryFamily:
 
     def test_starts_from_a_picture(self, family: str, bench: Bench, folder: Folder) -> None:
         runner = bench.load(Model(name="m", kind="image", source=str(folder(family))))
-        runner.run([bench.job("a", from_picture(), {"s": picture()})])
+        run(runner, [bench.job("a", from_picture(), {"s": picture()})])
         assert pixels(bench.ending("a")).shape == (48, 64, 3)
 
     def test_one_that_starts_from_a_picture_is_the_same_in_company_and_alone(
@@ -85,16 +85,19 @@ class TestEveryFamily:
     ) -> None:
         runner = bench.load(Model(name="m", kind="image", source=str(folder(family))))
         mine, other = from_picture(), from_picture(prompt="a blue house", seed=99)
-        runner.run(
-            [bench.job("other", other, {"s": picture("navy")}), bench.job("mine", mine, {"s": picture()})]
+        run(
+            runner,
+            [bench.job("other", other, {"s": picture("navy")}), bench.job("mine", mine, {"s": picture()})],
         )
-        runner.run([bench.job("alone", mine, {"s": picture()})])
+        run(runner, [bench.job("alone", mine, {"s": picture()})])
         assert np.abs(pixels(bench.ending("mine")) - pixels(bench.ending("alone"))).max() <= 1
 
     def test_previews_are_small_jpegs(self, family: str, bench: Bench, folder: Folder) -> None:
         if family in ("sana", "qwen"):
             pytest.skip("their latents are no picture of their own")
-        bench.load(Model(name="m", kind="image", source=str(folder(family)))).run([bench.job("a", request())])
+        run(
+            bench.load(Model(name="m", kind="image", source=str(folder(family)))), [bench.job("a", request())]
+        )
         shown = [event.preview for event in bench.heard if isinstance(event, Progress) and event.preview]
         assert len(shown) == 1  # after step 2 of 4: the last step's preview would be the picture itself
         width, height = Image.open(io.BytesIO(shown[0])).size
@@ -103,8 +106,8 @@ class TestEveryFamily:
 
 
 def test_count_makes_the_pictures_of_consecutive_seeds(bench: Bench, sd15: ImageRunner) -> None:
-    sd15.run([bench.job("three", request(count=3))])
-    sd15.run([bench.job("second", request(seed=8))])
+    run(sd15, [bench.job("three", request(count=3))])
+    run(sd15, [bench.job("second", request(seed=8))])
     result = bench.ending("three")
     assert isinstance(result, Result)
     assert [artifact.seed for artifact in result.artifacts] == [7, 8, 9]
@@ -113,7 +116,7 @@ def test_count_makes_the_pictures_of_consecutive_seeds(bench: Bench, sd15: Image
 
 
 def test_more_pictures_than_a_forward_holds_take_turns(bench: Bench, sd15: ImageRunner) -> None:
-    sd15.run([bench.job("a", request(count=3)), bench.job("b", request(count=4, seed=50))])
+    run(sd15, [bench.job("a", request(count=3)), bench.job("b", request(count=4, seed=50))])
     for name, count in (("a", 3), ("b", 4)):
         ending = bench.ending(name)
         assert isinstance(ending, Result)
@@ -122,13 +125,13 @@ def test_more_pictures_than_a_forward_holds_take_turns(bench: Bench, sd15: Image
 
 @pytest.mark.parametrize("name", schedulers.NAMES)
 def test_every_scheduler_draws(name: str, bench: Bench, sd15: ImageRunner) -> None:
-    sd15.run([bench.job("a", request(scheduler=name))])
+    run(sd15, [bench.job("a", request(scheduler=name))])
     assert isinstance(bench.ending("a"), Result)
 
 
 def test_a_scheduler_changes_the_picture_and_only_its_own(bench: Bench, sd15: ImageRunner) -> None:
     for job, scheduler in (("before", ""), ("other", "euler_a"), ("after", "")):
-        sd15.run([bench.job(job, request(scheduler=scheduler))])
+        run(sd15, [bench.job(job, request(scheduler=scheduler))])
     assert (pixels(bench.ending("before")) == pixels(bench.ending("after"))).all()
     assert (pixels(bench.ending("before")) != pixels(bench.ending("other"))).any()
 
@@ -141,7 +144,7 @@ def test_a_lora_changes_the_picture_by_its_weight_and_only_when_used(
     runner = bench.load(model)
     for job, weight in (("plain", None), ("half", 0.5), ("full", 3.0), ("again", None)):
         uses = () if weight is None else (LoraUse(name="v1.0 style", weight=weight),)
-        runner.run([bench.job(job, request(loras=uses))])
+        run(runner, [bench.job(job, request(loras=uses))])
     plain, half, full, again = (pixels(bench.ending(job)) for job in ("plain", "half", "full", "again"))
     assert (plain == again).all()
     assert (plain != full).any()
@@ -161,7 +164,7 @@ def test_a_lora_of_another_family_is_named_and_spoils_nothing(
         Model(name="m", kind="image", source=str(folder(family)), loras={"style": str(tmp_path)})
     )
     for job, uses in (("a", (LoraUse(name="style"),)), ("again", (LoraUse(name="style"),)), ("plain", ())):
-        runner.run([bench.job(job, request(loras=uses))])
+        run(runner, [bench.job(job, request(loras=uses))])
     for job in ("a", "again"):
         ending = bench.ending(job)
         assert isinstance(ending, Failed)
@@ -173,15 +176,15 @@ def test_a_lora_of_another_family_is_named_and_spoils_nothing(
 
 
 def test_an_unknown_lora_is_the_models_fault_not_the_persons(bench: Bench, sd15: ImageRunner) -> None:
-    sd15.run([bench.job("a", request(loras=(LoraUse(name="nope"),)))])
+    run(sd15, [bench.job("a", request(loras=(LoraUse(name="nope"),)))])
     ending = bench.ending("a")
     assert isinstance(ending, Failed)
     assert ending.code == "model_unavailable"
 
 
 def test_the_file_says_that_it_is_made_by_ai_and_how(bench: Bench, sd15: ImageRunner) -> None:
-    sd15.run([bench.job("a", request()), bench.job("secret", request(reveal_prompt=False))])
-    sd15.run([bench.job("from", from_picture(), {"s": picture()})])
+    run(sd15, [bench.job("a", request()), bench.job("secret", request(reveal_prompt=False))])
+    run(sd15, [bench.job("from", from_picture(), {"s": picture()})])
     labels = []
     for name in ("a", "secret", "from"):
         ending = bench.ending(name)
@@ -198,7 +201,7 @@ def test_the_file_says_that_it_is_made_by_ai_and_how(bench: Bench, sd15: ImageRu
 
 def test_a_spoilt_source_fails_alone(bench: Bench, sd15: ImageRunner) -> None:
     good, cut = picture(), picture()[:60]
-    sd15.run([bench.job("good", from_picture(), {"s": good}), bench.job("bad", from_picture(), {"s": cut}),
+    run(sd15, [bench.job("good", from_picture(), {"s": good}), bench.job("bad", from_picture(), {"s": cut}),
               bench.job("none", from_picture())])  # fmt: skip
     assert isinstance(bench.ending("good"), Result)
     for name in ("bad", "none"):
@@ -228,7 +231,7 @@ def test_invalid_numbers_spoil_only_the_job_that_has_them(
         return (torch.cat([output[:2], output[2:4] * float("nan"), output[4:]]),)
 
     monkeypatch.setattr(unet, "forward", second_is_spoilt)  # two rows a picture, for guidance
-    sd15.run([bench.job(name, request(seed=at)) for at, name in enumerate("abc")])
+    run(sd15, [bench.job(name, request(seed=at)) for at, name in enumerate("abc")])
     endings = [bench.ending(name) for name in "abc"]
     assert [type(ending) for ending in endings] == [Result, Failed, Result]
     assert isinstance(endings[1], Failed)
@@ -255,10 +258,10 @@ class TestOutOfMemory:
     def test_halves_the_forward_and_remembers(
         self, bench: Bench, sd15: ImageRunner, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sd15.run([bench.job(f"calm{at}", request(seed=at)) for at in range(4)])
+        run(sd15, [bench.job(f"calm{at}", request(seed=at)) for at in range(4)])
         sizes = self.bears(sd15, 2, monkeypatch)
         for round_ in ("first", "second"):
-            sd15.run([bench.job(f"{round_}{at}", request(seed=at)) for at in range(4)])
+            run(sd15, [bench.job(f"{round_}{at}", request(seed=at)) for at in range(4)])
         assert sizes.count(4) == 1  # learnt in the first round
         assert max(sizes[1:]) == 2
         for at in range(4):
@@ -268,7 +271,7 @@ class TestOutOfMemory:
         self, bench: Bench, sd15: ImageRunner, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.bears(sd15, 0, monkeypatch)
-        sd15.run([bench.job("a", request())])
+        run(sd15, [bench.job("a", request())])
         ending = bench.ending("a")
         assert isinstance(ending, Failed)
         assert ending.code == "out_of_memory"
@@ -283,7 +286,7 @@ class TestOutOfMemory:
             return True
 
         bench.host.relieve = relieve
-        sd15.run([bench.job("a", request())])
+        run(sd15, [bench.job("a", request())])
         assert isinstance(bench.ending("a"), Result)
 
 
@@ -299,7 +302,7 @@ class TestCancel:
             leaver.cancelled |= isinstance(event, Progress) and event.step == 2
 
         leaver.send = cancel_after_two
-        sd15.run([leaver, stayer])
+        run(sd15, [leaver, stayer])
         ending = bench.ending("leaver")
         assert isinstance(ending, Cancelled)
         assert ending.share == 0.5
@@ -320,6 +323,6 @@ class TestCancel:
             job.cancelled |= isinstance(event, Progress) and event.step == 1
 
         job.send = cancel_when_it_runs
-        sd15.run([job])
+        run(sd15, [job])
         assert isinstance(bench.ending("a"), Cancelled)
         assert len(sizes) == 1

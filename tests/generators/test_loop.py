@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generators.engine import Host, ModelUnavailable, StepRunner
+from generators.engine import Host, ModelUnavailable, Runner
 from generators.inbox import Inbox
 from generators.job import Job
 from generators.loop import DeviceLost, Loop
@@ -64,7 +64,7 @@ class Rig:
             self.inbox, self.residency, self.host, send=self.say, works=lambda: self.works, clock=self.clock
         )
 
-    def load(self, model: Model) -> StepRunner:
+    def load(self, model: Model) -> Runner:
         self.clock.now += LOAD_SECONDS
         if model.revision == "broken":
             raise ModelUnavailable(f"{model.name} is broken.")

@@ -24,7 +24,7 @@ from generators.requests import Message, TextToImage, WriteText
 from generators.text import TextRunner
 from generators.text_batch import token_bytes
 from tests.generators import tiny
-from tests.generators.conftest import Bench, worker_settings
+from tests.generators.conftest import Bench, run, worker_settings
 
 Folder = Callable[[str], Path]
 CONTEXT = 128
@@ -90,29 +90,29 @@ def all_steps(runner: Any) -> None:
 
 class TestOneText:
     def test_what_is_streamed_is_what_is_delivered(self, bench: Bench, llama: TextRunner) -> None:
-        llama.run([bench.job("a", request())])
+        run(llama, [bench.job("a", request())])
         assert streamed(bench, "a") == written(bench, "a") != ""
 
     def test_a_seed_gives_the_same_text_and_another_one_another(
         self, bench: Bench, llama: TextRunner
     ) -> None:
         for name, seed in (("a", 1), ("same", 1), ("other", 2)):
-            llama.run([bench.job(name, request(seed=seed, temperature=1.5))])
+            run(llama, [bench.job(name, request(seed=seed, temperature=1.5))])
         assert written(bench, "a") == written(bench, "same") != written(bench, "other")
 
     def test_temperature_zero_is_greedy(self, bench: Bench, llama: TextRunner) -> None:
         for name, seed in (("a", 1), ("b", 2)):
-            llama.run([bench.job(name, request(seed=seed, temperature=0.0))])
+            run(llama, [bench.job(name, request(seed=seed, temperature=0.0))])
         assert written(bench, "a") == written(bench, "b")
 
     def test_old_messages_give_way_to_the_context(self, bench: Bench, llama: TextRunner) -> None:
-        llama.run([bench.job("a", request(*["x" * 40] * 9))])
+        run(llama, [bench.job("a", request(*["x" * 40] * 9))])
         assert isinstance(bench.ending("a"), Result)
 
     def test_a_message_longer_than_the_context_is_refused_with_the_limit(
         self, bench: Bench, llama: TextRunner
     ) -> None:
-        llama.run([bench.job("a", request("x" * 500))])
+        run(llama, [bench.job("a", request("x" * 500))])
         ending = bench.ending("a")
         assert isinstance(ending, Failed)
         assert ending.code == "bad_input"
@@ -123,14 +123,14 @@ class TestOneText:
         bias = torch.zeros(300)
         bias[llama._tokenizer.eos_token_id] = 1e6
         llama._causal.lm_head.bias = torch.nn.Parameter(bias)
-        llama.run([bench.job("a", request())])
+        run(llama, [bench.job("a", request())])
         ending = bench.ending("a")
         assert isinstance(ending, Failed)
         assert ending.code == "bad_output"
 
     def test_a_picture_is_not_for_this_engine(self, bench: Bench, llama: TextRunner) -> None:
         picture = TextToImage(model="m", prompt="x", width=8, height=8, steps=1, guidance=1.0, seed=1)
-        llama.run([bench.job("a", picture)])
+        run(llama, [bench.job("a", picture)])
         ending = bench.ending("a")
         assert isinstance(ending, Failed)
         assert ending.code == "model_unavailable"
@@ -138,7 +138,7 @@ class TestOneText:
     def test_the_embedded_model_answers_in_words(self, bench: Bench) -> None:
         runner = bench.load(Model(name="m", kind="text", source=embedded.SMOLLM2))
         said = request("What is the capital of France?", temperature=0.0, max_tokens=16)
-        runner.run([bench.job("a", said), bench.job("b", said)])
+        run(runner, [bench.job("a", said), bench.job("b", said)])
         assert "Paris" in written(bench, "a")
         assert written(bench, "a") == written(bench, "b")
 
@@ -255,7 +255,7 @@ class TestSideBySide:
             request("hello you", temperature=1.0, max_tokens=9),
             request("x" * 30, temperature=0.7, top_k=7),
         ]
-        runner.run([bench.job(str(number), each) for number, each in enumerate(said)])
+        run(runner, [bench.job(str(number), each) for number, each in enumerate(said)])
         for number, each in enumerate(said):
             assert written(bench, str(number)) == alone(causal, each, runner._context)
 
@@ -285,7 +285,7 @@ class TestSideBySide:
     def test_what_a_step_took_is_shared_among_its_texts(self, bench: Bench, llama: TextRunner) -> None:
         jobs = [bench.job(str(number), request(max_tokens=8)) for number in range(4)]
         began = time.monotonic()
-        llama.run(jobs)
+        run(llama, jobs)
         assert 0 < sum(job.device_seconds for job in jobs) <= time.monotonic() - began
         assert jobs[0].device_seconds == pytest.approx(jobs[1].device_seconds)
 
@@ -297,7 +297,7 @@ class TestSideBySide:
         for name in ("a", "b"):
             system = Message(role="system", content=COMMON)
             asked = Message(role="user", content=name)
-            llama.run([bench.job(name, request(messages=(system, asked), max_tokens=2))])
+            run(llama, [bench.job(name, request(messages=(system, asked), max_tokens=2))])
         first, _, second, _ = read
         assert second <= 16 < 2 * 16 < first
 
@@ -342,7 +342,7 @@ class TestWhenAStepFails:
     )
 
     def run(self, bench: Bench, runner: Any) -> None:
-        runner.run([bench.job(str(number), each) for number, each in enumerate(self.SAID)])
+        run(runner, [bench.job(str(number), each) for number, each in enumerate(self.SAID)])
 
     def assert_whole(self, bench: Bench, folder: Folder, *, but: tuple[int, ...] = ()) -> None:
         causal = plain(folder)
@@ -374,12 +374,12 @@ class TestWhenAStepFails:
     def test_who_runs_out_alone_fails_alone(self, bench: Bench, llama: Any) -> None:
         allowed = [0]
         full_above(llama, lambda: allowed[0])
-        llama.run([bench.job("a", request())])
+        run(llama, [bench.job("a", request())])
         ending = bench.ending("a")
         assert isinstance(ending, Failed)
         assert ending.code == "out_of_memory"
         allowed[0] = 9
-        llama.run([bench.job("b", request())])
+        run(llama, [bench.job("b", request())])
         assert written(bench, "b")
 
     def test_one_whose_numbers_overflow_fails_alone(self, bench: Bench, llama: Any, folder: Folder) -> None:
@@ -406,7 +406,7 @@ class TestWhenAStepFails:
         hook = llama._causal.register_forward_pre_hook(raise_at(3), with_kwargs=True)
         jobs = [bench.job(f"lost {number}", each) for number, each in enumerate(self.SAID)]
         with pytest.raises(LookupError):
-            llama.run(jobs)
+            run(llama, jobs)
         assert llama.jobs() == []
         assert not any(job.ended for job in jobs)
         hook.remove()
@@ -462,7 +462,7 @@ class TestOneAfterTheOther:
             job.cancelled |= isinstance(event, Token)
 
         job.send = cancel_at_first_token
-        mamba.run([job])
+        run(mamba, [job])
         ending = bench.ending("a")
         assert isinstance(ending, Cancelled)
         assert 0 < ending.share < 0.5
