@@ -407,6 +407,7 @@ class TestWhenAStepFails:
         jobs = [bench.job(f"lost {number}", each) for number, each in enumerate(self.SAID)]
         with pytest.raises(LookupError):
             run(llama, jobs)
+        llama.abandon()
         assert llama.jobs() == []
         assert not any(job.ended for job in jobs)
         hook.remove()
