@@ -49,6 +49,7 @@ from storage.tables import (
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=30)
+INDEX = "CREATE INDEX ix_jobs_recent ON jobs (account_id, created_at)"  # for its count of the last minute
 LOCK = {"key_share": True}  # FOR NO KEY UPDATE: a foreign key that is checked does not wait for it
 
 
