@@ -236,7 +236,10 @@ class Instance:
 def pool_settings(config: Config) -> PoolSettings:
     pool = config.pool
     return PoolSettings(
+        engine=pool.engine,
+        ray_address=pool.ray_address,
         devices=pool.devices or "auto",
+        gpu_share=pool.gpu_share,
         batch_max=pool.batch_max,
         texts_max=pool.texts_max,
         text_cache_bytes=round(pool.text_cache_gb * 2**30),
@@ -246,7 +249,7 @@ def pool_settings(config: Config) -> PoolSettings:
         stall_seconds=pool.stall,
         load_seconds=pool.load,
         affinity_seconds=pool.affinity,
-        cache=str(settings.home(config) / "cache"),
+        cache=str((settings.home(config) / "cache").absolute()),  # a worker may be started anywhere
         preview_every=pool.preview_every,
         threads=pool.threads,
     )

@@ -108,7 +108,10 @@ async def measure(config: Config, wanted: Wanted, pool_settings: PoolSettings) -
     model = _provisional(config, wanted)
     device = (config.pool.devices or await discovery.devices())[0]
     pool = Pool(
-        msgspec.structs.replace(pool_settings, devices=(device,), preview_every=0), {model.name: model}
+        msgspec.structs.replace(
+            pool_settings, engine="process", devices=(device,), gpu_share=1.0, preview_every=0
+        ),
+        {model.name: model},
     )
     await pool.start()
     try:

@@ -81,7 +81,12 @@ class TelegramChat(Section, frozen=True):
 class PoolConfig(Section, frozen=True):
     """`[pool]`: the devices and the workers on them."""
 
+    engine: Literal["process", "ray"] = "process"
+    ray_address: str = (
+        ""  # "host:port", "auto" for the cluster of this machine; empty: a local one of its own
+    )
     devices: tuple[str, ...] = ()  # empty: every GPU, or the CPU
+    gpu_share: Annotated[float, Meta(ge=0.05, le=1)] = 1.0  # of a card for each worker
     batch_max: Positive = 8
     texts_max: Positive = 16
     text_cache_gb: Annotated[float, Meta(ge=0)] = 0.0  # 0: a tenth of memory_gb

@@ -22,17 +22,20 @@ from generators.vitals import Vitals, backoff_seconds, verdict
 
 log = structlog.get_logger()
 
-State = Literal["starting", "ready", "restarting", "draining"]
+State = Literal["starting", "ready", "restarting", "draining", "drained"]
 _STEADY_SECONDS = 60.0  # a worker that lived so long is not in a crash loop
+_DRAINED = "drained"
 
 
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """For people: `device` is torch's name, `name` the hardware's; `resident` maps a model to its bytes."""
+    """For people: `device` is the cluster's name, `name` the hardware's; `resident` maps a model to its bytes,
+    `rows` to the mean rows of its forward passes."""
 
     device: str
     name: str
     state: State
     resident: dict[str, int]
+    rows: dict[str, float] = {}
     running: int
     waiting: int
     memory_bytes: int
@@ -54,9 +57,12 @@ class Device:
         self, device: str, settings: PoolSettings, transport: MakeTransport, listener: Listener
     ) -> None:
         self.device = device
-        self.state: State = "starting"
         self.jobs: set[str] = set()
         self.resident: dict[str, int] = {}
+        self._rows: dict[str, float] = {}
+        self._life: Literal["starting", "ready", "restarting"] = "starting"
+        self._open = asyncio.Event()  # whether it takes jobs; clear while it drains
+        self._open.set()
         self._settings = settings
         self._make_transport = transport
         self._listener = listener
@@ -67,6 +73,12 @@ class Device:
         self._why = ""
         self._restarts = 0
 
+    @property
+    def state(self) -> State:
+        if self._open.is_set():
+            return self._life
+        return "drained" if self._transport is None else "draining"
+
     def status(self) -> DeviceStatus:
         beat = self._vitals.beat
         return DeviceStatus(
@@ -74,6 +86,7 @@ class Device:
             name=self._ready.name,
             state=self.state,
             resident=dict(self.resident),
+            rows={model: rows for model, rows in self._rows.items() if model in self.resident},
             running=min(beat.running, len(self.jobs)) if beat else 0,
             waiting=len(self.jobs) - (min(beat.running, len(self.jobs)) if beat else 0),
             memory_bytes=self._ready.memory_bytes,
@@ -104,15 +117,22 @@ class Device:
             self._transport.send(message)
 
     def drain(self) -> None:
-        self.state = "draining"
+        """Take no more jobs; once there is none, the worker ends and its memory is free."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        self._open.set()
 
     async def run(self) -> None:
-        """Keep a worker alive until cancelled."""
+        """Keep a worker alive, except while drained, until cancelled."""
         failures = 0
         try:
-            while self.state != "draining":
+            while await self._open.wait():
                 began = time.monotonic()
                 await self._live()
+                if self._why == _DRAINED:
+                    failures = 0
+                    continue
                 failures = 1 if time.monotonic() - began > _STEADY_SECONDS else failures + 1
                 await asyncio.sleep(backoff_seconds(failures, self._settings))
         finally:
@@ -129,7 +149,6 @@ class Device:
         self._transport = self._make_transport(worker_settings(self._settings, self.device))
         self._vitals = Vitals()
         self._why = ""
-        watch = asyncio.create_task(self._watch())
         try:
             await self._transport.start()
             await self._listen(self._transport)
@@ -139,26 +158,31 @@ class Device:
             log.exception("device_failed", device=self.device)
             self._bury(f"{type(error).__name__} in the pool")
         finally:
-            watch.cancel()
             await self._kill()
+            self._transport = None
 
     async def _listen(self, transport: Transport) -> None:
-        while True:
-            message = await transport.receive()
-            self._vitals = msgspec.structs.replace(self._vitals, silent_seconds=0.0)
-            self._note(message)
-            self._listener.heard(self, message)
+        watch = asyncio.create_task(self._watch())
+        try:
+            while True:
+                message = await transport.receive()
+                self._vitals = msgspec.structs.replace(self._vitals, silent_seconds=0.0)
+                self._note(message)
+                self._listener.heard(self, message)
+        finally:
+            watch.cancel()
 
     def _note(self, message: FromWorker) -> None:
         match message:
             case Ready():
                 self._ready = message
                 self._vitals = msgspec.structs.replace(self._vitals, ready=True)
-                self.state = "draining" if self.state == "draining" else "ready"
+                self._life = "ready"
                 log.info("worker_ready", device=self.device, name=message.name)
             case Heartbeat():
                 self._vitals = msgspec.structs.replace(self._vitals, beat=message)
                 self.resident = message.resident
+                self._rows |= message.rows
             case Loaded():
                 self.resident[message.model] = message.memory_bytes
             case Unloaded():
@@ -167,9 +191,12 @@ class Device:
                 pass
 
     def _bury(self, why: str) -> None:
-        self._restarts += 1
-        if self.state != "draining":
-            self.state = "restarting"
+        if why == _DRAINED:
+            self._life = "starting"
+            log.info("worker_drained", device=self.device)
+        else:
+            self._life = "restarting"
+            self._restarts += 1
             log.warning("worker_lost", device=self.device, why=why, jobs=len(self.jobs))
         self._models.clear()
         self.resident = {}
@@ -189,7 +216,8 @@ class Device:
                 silent_seconds=self._vitals.silent_seconds + elapsed,
                 age_seconds=self._vitals.age_seconds + elapsed,
             )
-            self._why = verdict(self._vitals, self._settings)
+            rests = not self._open.is_set() and not self.jobs
+            self._why = _DRAINED if rests else verdict(self._vitals, self._settings)
         await self._kill()
 
     async def _kill(self) -> None:

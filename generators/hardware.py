@@ -31,12 +31,12 @@ def name(device: str) -> str:
     return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
 
 
-def memory_bytes(device: str) -> int:
-    """For models."""
+def memory_bytes(device: str, share: float = 1.0) -> int:
+    """For models, of a worker that has this share of a GPU."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[1] * _GPU_SHARE)
+        return int(torch.cuda.mem_get_info(device)[1] * _GPU_SHARE * share)
     if device.startswith("mps"):
-        return int(torch.mps.recommended_max_memory() * _GPU_SHARE)
+        return int(torch.mps.recommended_max_memory() * _GPU_SHARE * share)
     return int(_machine_bytes() * _CPU_SHARE)
 
 

@@ -1,7 +1,7 @@
 """The pool: jobs go in, events come out, and which device does what is nobody else's business.
 
-Lives in the bot's process, on its event loop, and does nothing heavy there. `Device` keeps each worker alive;
-here jobs are spread over devices and each job's events find their way back.
+Lives in the bot's process, on its event loop, and does nothing heavy there. A `Cluster` says which devices there
+are, `Device` keeps the worker on each alive; here jobs are spread over devices and their events find their way back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from generators import discovery
+import structlog
+
+from generators.cluster import Cluster, cluster_of
 from generators.device import Device, DeviceStatus
 from generators.events import Events, Terminal
 from generators.messages import (
@@ -35,7 +37,8 @@ from generators.messages import (
 from generators.models import Model
 from generators.requests import Request
 from generators.settings import PoolSettings
-from generators.transport import MakeTransport, ProcessTransport
+
+log = structlog.get_logger()
 
 __all__ = ["Events", "Pool", "PoolSettings", "choose"]
 
@@ -44,13 +47,18 @@ _STOP_SECONDS = 10.0
 
 @dataclass
 class _Flight:
-    """A job between `submit` and its terminal event. `device` is None while none is ready to take it."""
+    """A job between `submit` and its terminal event. `device` is None while none is ready to take it.
+
+    One that waits on a device that drains is `moving`: when its worker has let it go, another device gets it.
+    """
 
     submit: Submit
     events: Events
     device: Device | None = None
     running: bool = False
     cancelled: bool = False
+    moving: bool = False
+    spared: bool = False  # it has waited on a worker that died: the next one takes it along
     share: float = 0.0
 
 
@@ -67,29 +75,22 @@ class Pool:
     """Use within one event loop: `start`, then `submit` as `room` allows, at last `stop`."""
 
     def __init__(
-        self,
-        settings: PoolSettings,
-        models: Mapping[str, Model],
-        transport: MakeTransport = ProcessTransport,
+        self, settings: PoolSettings, models: Mapping[str, Model], cluster: Cluster | None = None
     ) -> None:
         self._settings = settings
         self._models = dict(models)
-        self._transport = transport
-        self._devices: list[Device] = []
-        self._lives: list[asyncio.Task[None]] = []
+        self._cluster = cluster or cluster_of(settings)
+        self._devices: dict[str, Device] = {}
+        self._lives: dict[Device, asyncio.Task[None]] = {}
         self._flights: dict[str, _Flight] = {}
         self._loadings: dict[str, _Loading] = {}
         self._changed = asyncio.Event()
         self._stopping = False
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start a worker for each device, without waiting until they are ready."""
-        names = self._settings.devices
-        chosen = await discovery.devices() if names == "auto" else names
-        self._devices = [Device(name, self._settings, self._transport, self) for name in chosen]
-        self._lives = [
-            asyncio.create_task(device.run(), name=f"device-{device.device}") for device in self._devices
-        ]
+        """Start a worker for each device that there is or will be, without waiting for any."""
+        self._following = asyncio.create_task(self._follow(), name="devices")
 
     async def ready(self) -> None:
         """Wait until a device can take jobs."""
@@ -99,7 +100,9 @@ class Pool:
     async def stop(self, grace_seconds: float = 30.0) -> None:
         """Let running jobs finish for up to `grace_seconds`; what then is unfinished ends with worker_lost."""
         self._stopping = True
-        for device in self._devices:
+        if self._following is not None:
+            self._following.cancel()
+        for device in self._devices.values():
             device.drain()
         for job in [job for job, flight in self._flights.items() if not flight.running]:
             self._withdraw(job)
@@ -146,6 +149,26 @@ class Pool:
         else:
             flight.device.send(Cancel(job=job))
 
+    def drain(self, device: str) -> None:
+        """Give it no more jobs; those that wait there move, if another can take them; then its worker ends.
+
+        Raises `KeyError` for a device that is not there.
+        """
+        drained = self._devices[device]
+        drained.drain()
+        for job in sorted(drained.jobs) if self._live() else ():
+            flight = self._flights[job]
+            if not flight.running:
+                flight.moving = True
+                drained.send(Cancel(job=job))
+        self._notify()
+
+    def resume(self, device: str) -> None:
+        """Undo a `drain`. Raises `KeyError`."""
+        self._devices[device].resume()
+        self._place_waiting()
+        self._notify()
+
     async def load(self, model: str) -> Loaded | Unloaded:
         """Make a model resident somewhere, and say how that went (Unloaded.message says why not)."""
         await self.ready()
@@ -160,7 +183,7 @@ class Pool:
 
     def unload(self, model: str) -> None:
         """Free its memory on all devices."""
-        for device in self._devices:
+        for device in self._devices.values():
             device.forget(model)
             device.send(Unload(model=model))
 
@@ -169,7 +192,7 @@ class Pool:
         self._models[model.name] = model
 
     def devices(self) -> tuple[DeviceStatus, ...]:
-        return tuple(device.status() for device in self._devices)
+        return tuple(device.status() for device in self._devices.values())
 
     # What devices report
 
@@ -190,14 +213,36 @@ class Pool:
     def lost(self, device: Device, why: str) -> None:
         for model in list(self._loadings):
             self._answer(Unloaded(model=model, message=f"The worker was lost: {why}."))
-        for job in list(device.jobs):
-            self._lose(job, f"The worker of {device.device} was lost: {why}.")
+        for job in sorted(device.jobs):
+            flight = self._flights[job]
+            if flight.running or flight.cancelled or flight.spared:
+                self._lose(job, f"The worker of {device.device} was lost: {why}.")
+            else:
+                flight.spared = True
+                self._move(flight)
         self._notify()
 
     # Inside
 
+    async def _follow(self) -> None:
+        """Devices join and leave; jobs that run on one that left are lost as if it had died."""
+        async for names in self._cluster.devices():
+            for name in self._devices.keys() - set(names):
+                self._leave(self._devices.pop(name))
+            for name in (name for name in names if name not in self._devices):
+                self._devices[name] = device = Device(name, self._settings, self._cluster.transport, self)
+                self._lives[device] = life = asyncio.create_task(device.run(), name=f"device-{name}")
+                life.add_done_callback(lambda _, device=device: self._lives.pop(device, None))
+            self._notify()
+
+    def _leave(self, device: Device) -> None:
+        log.info("device_left", device=device.device, jobs=len(device.jobs))
+        device.drain()
+        self._lives[device].cancel()
+        self.lost(device, "it has left")
+
     def _live(self) -> list[Device]:
-        return [device for device in self._devices if device.state == "ready"]
+        return [device for device in self._devices.values() if device.state == "ready"]
 
     def _appetite(self) -> int:
         return 2 * self._settings.batch_max
@@ -205,7 +250,7 @@ class Pool:
     def _choice(self, model: str) -> Device:
         live = self._live()
         loads = [len(device.jobs) for device in live]
-        return live[choose([device.knows(model) for device in live], loads, full=self._appetite())]
+        return live[choose([device.knows(model) for device in live], loads, batch=self._settings.batch_max)]
 
     def _place(self, flight: _Flight) -> None:
         entry = self._models.get(flight.submit.request.model)
@@ -223,10 +268,19 @@ class Pool:
         for flight in [flight for flight in self._flights.values() if flight.device is None]:
             self._place(flight)
 
+    def _move(self, flight: _Flight) -> None:
+        if flight.device is not None:
+            flight.device.jobs.discard(flight.submit.job)
+        flight.device, flight.moving, flight.running = None, False, False
+        self._place(flight)
+
     def _pass_on(self, device: Device, event: Event) -> None:
         flight = self._flights.get(event.job)
         if flight is None or flight.device is not device:
             return  # already answered: the pool was stopping
+        if isinstance(event, Cancelled) and flight.moving and not flight.cancelled:
+            self._move(flight)
+            return
         if isinstance(event, Terminal):
             self._finish(event)
             return
@@ -266,14 +320,16 @@ class Pool:
     async def _end(self) -> None:
         for job in list(self._flights):
             self._lose(job, "The pool stopped.")
-        for life in self._lives:
+        lives = list(self._lives.values())
+        for life in lives:
             life.cancel()
         with contextlib.suppress(TimeoutError):  # a process that cannot even be killed is left behind
             async with asyncio.timeout(_STOP_SECONDS), asyncio.TaskGroup() as group:
-                for device in self._devices:
+                for device in self._devices.values():
                     group.create_task(device.end())
-        if self._lives:
-            await asyncio.wait(self._lives, timeout=_STOP_SECONDS)
+        if lives:
+            await asyncio.wait(lives, timeout=_STOP_SECONDS)
+        await self._cluster.close()
 
     def _notify(self) -> None:
         self._changed.set()
@@ -283,6 +339,7 @@ class Pool:
         await self._changed.wait()
 
 
-def choose(knows: Sequence[bool], loads: Sequence[int], *, full: int) -> int:
-    """Which device takes a job: one with room first, then one that has the model, then the least loaded."""
-    return min(range(len(loads)), key=lambda at: (loads[at] >= full, not knows[at], loads[at], at))
+def choose(knows: Sequence[bool], loads: Sequence[int], *, batch: int) -> int:
+    """Which device takes a job: the one with the fewest full batches before it, then one that has the model, then
+    the least loaded. So a warm device gets a batch more than a cold one, and no more."""
+    return min(range(len(loads)), key=lambda at: (loads[at] // batch, not knows[at], loads[at], at))

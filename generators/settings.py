@@ -6,14 +6,19 @@ from typing import Literal
 
 import msgspec
 
+Devices = Literal["auto"] | tuple[str, ...]
+
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Each limit guards against one kind of trouble: see the fields."""
 
-    devices: Literal["auto"] | tuple[str, ...] = "auto"  # names as torch has them: cpu, cuda:0, mps
+    engine: Literal["process", "ray"] = "process"
+    ray_address: str = ""  # "host:port" of a cluster's head, "auto": this machine's; "": a cluster of our own
+    devices: Devices = "auto"  # names as torch has them: cpu, cuda:0, mps
     batch_max: int = 4  # pictures in one forward pass
     texts_max: int = 16  # that one model writes side by side
     text_cache_bytes: int = 0  # what they need beside the weights; 0: a tenth of memory_bytes
+    gpu_share: float = 1.0  # of a GPU for each worker: 0.5 puts two on a card
     memory_bytes: int = 0  # for weights, a device; 0: 90 % of the device's, half of the machine's for cpu
     heartbeat_seconds: float = 1.0
     silent_seconds: float = 15.0  # without a heartbeat: the process hangs or is stopped
@@ -40,6 +45,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     affinity_seconds: float
     texts_max: int = 16
     text_cache_bytes: int = 0
+    gpu_share: float = 1.0  # of the device's memory, where that is measured
 
 
 def worker_settings(settings: PoolSettings, device: str) -> WorkerSettings:
@@ -54,4 +60,5 @@ def worker_settings(settings: PoolSettings, device: str) -> WorkerSettings:
         affinity_seconds=settings.affinity_seconds,
         texts_max=settings.texts_max,
         text_cache_bytes=settings.text_cache_bytes,
+        gpu_share=settings.gpu_share,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from generators.cluster import ThisMachine, shares
 from generators.events import Events
 from generators.messages import (
     Accepted,
@@ -66,7 +67,8 @@ async def opened(stage: Stage) -> AsyncIterator[Open]:
 
     async def opened(*devices: str, ready: bool = True, **changes: Any) -> Pool:
         usual: dict[str, Any] = {"batch_max": 2, "restart_seconds": 0.001, "heartbeat_seconds": 0.01}
-        pool = Pool(PoolSettings(devices=devices or ("cpu",), **(usual | changes)), MODELS, stage)
+        settings = PoolSettings(devices=devices or ("cpu",), **(usual | changes))
+        pool = Pool(settings, MODELS, ThisMachine(settings.devices, make=stage))
         pools.append(pool)
         await pool.start()
         for number in range(len(devices or ("cpu",)) if ready else 0):
@@ -101,10 +103,13 @@ class TestRoom:
 
 class TestChoice:
     def test_prefers_who_has_the_model_then_who_has_least_to_do(self) -> None:
-        assert choose([False, True, True], [0, 2, 1], full=4) == 2
-        assert choose([False, True], [0, 4], full=4) == 0  # the one that knows it is full
-        assert choose([False, False], [3, 2], full=4) == 1
-        assert choose([True, False], [9, 9], full=4) == 0
+        assert choose([False, True, True], [0, 2, 1], batch=4) == 2
+        assert choose([False, True], [0, 3], batch=4) == 1  # it can still join the first batch
+        assert (
+            choose([False, True], [3, 4], batch=4) == 0
+        )  # the one that knows it has a whole batch before it
+        assert choose([False, False], [3, 2], batch=4) == 1
+        assert choose([True, False], [9, 9], batch=4) == 0
 
     async def test_a_model_stays_where_it_is_resident(self, opened: Open, stage: Stage) -> None:
         pool = await opened("x:0", "x:1")
@@ -213,8 +218,9 @@ class TestDeath:
     @staticmethod
     async def lost(pool: Pool, stage: Stage, hurt: Callable[[ScriptedWorker], None]) -> Failed:
         events = pool.submit("1", request(), {})
+        stage.workers[0].say(Progress(job="1", step=0, steps=10))
         hurt(stage.workers[0])
-        (ending,) = await heard(events)
+        *_, ending = await heard(events)
         assert isinstance(ending, Failed)
         assert ending.code == "worker_lost"
         return ending
@@ -260,6 +266,113 @@ class TestDeath:
         pool.submit("1", request(), {})
         assert stage.workers[1].jobs == ["1"]
         assert pool.room() == 3
+
+    async def test_what_waited_on_it_runs_elsewhere_but_only_once(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1", restart_seconds=60.0)
+        events = pool.submit("1", request(), {})
+        stage.workers[0].say(Accepted(job="1"))
+        stage.workers[0].die()
+        await until(lambda: stage.workers[1].jobs == ["1"])
+        stage.workers[1].die()  # it may be what kills them
+        accepted, ending = await heard(events)
+        assert isinstance(accepted, Accepted)
+        assert isinstance(ending, Failed)
+        assert ending.code == "worker_lost"
+
+
+class Roster(ThisMachine):
+    """A cluster whose devices come and go as the test says."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__((), make=stage)
+        self.changes: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+        self.closed = False
+
+    async def devices(self) -> AsyncIterator[tuple[str, ...]]:
+        while True:
+            yield await self.changes.get()
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class TestMembership:
+    async def test_devices_join_and_leave_and_jobs_follow(self, stage: Stage) -> None:
+        cluster = Roster(stage)
+        pool = Pool(PoolSettings(batch_max=2), MODELS, cluster)
+        await pool.start()
+        running, waiting = pool.submit("running", request(), {}), pool.submit("waiting", request(), {})
+        cluster.changes.put_nowait(("n1",))
+        (await stage.worker(0)).be_ready()
+        await until(lambda: len(stage.workers[0].jobs) == 2)
+        stage.workers[0].say(Progress(job="running", step=0, steps=9))
+        await anext(running)
+        cluster.changes.put_nowait(("n1", "n2"))
+        (await stage.worker(1)).be_ready()
+        await until(lambda: pool.room() == 6)
+        cluster.changes.put_nowait(("n2",))
+        (ending,) = await heard(running)
+        assert isinstance(ending, Failed)
+        assert ending.code == "worker_lost"
+        assert stage.workers[1].jobs == ["waiting"]
+        assert [each.device for each in pool.devices()] == ["n2"]
+        await until(lambda: stage.workers[0].killed)
+        stage.workers[1].say(done("waiting"))
+        assert await heard(waiting) == [done("waiting")]
+        await pool.stop(grace_seconds=0)
+        assert cluster.closed
+
+    def test_a_card_is_shared_by_as_many_workers_as_fit(self) -> None:
+        assert shares("cuda:0", 1.0) == ("cuda:0",)
+        assert shares("cuda:0", 0.5) == ("cuda:0#1", "cuda:0#2")
+        assert len(shares("cuda:1", 1 / 3)) == 3
+        assert shares("cpu", 0.5) == ("cpu",)
+
+
+class TestDrain:
+    async def test_what_waits_is_let_go_and_runs_elsewhere(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1")
+        events = pool.submit("1", request(), {})
+        pool.drain("x:0")
+        assert stage.workers[0].told[-1] == Cancel(job="1")
+        assert stage.workers[1].jobs == []  # not before the other has let it go
+        stage.workers[0].say(Cancelled(job="1", share=0.0))
+        await until(lambda: stage.workers[1].jobs == ["1"])
+        stage.workers[1].say(done("1"))
+        assert await heard(events) == [done("1")]
+
+    async def test_what_had_begun_meanwhile_ends_where_it_is(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1")
+        events = pool.submit("1", request(), {})
+        pool.drain("x:0")
+        stage.workers[0].say(done("1"))
+        assert await heard(events) == [done("1")]
+        await until(lambda: pool.devices()[0].state == "drained")
+        assert stage.workers[0].killed
+
+    async def test_a_cancel_meanwhile_is_a_cancel(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1")
+        events = pool.submit("1", request(), {})
+        pool.drain("x:0")
+        pool.cancel("1")
+        stage.workers[0].say(Cancelled(job="1", share=0.0))
+        assert await heard(events) == [Cancelled(job="1", share=0.0)]
+
+    async def test_the_last_device_keeps_what_it_has(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        events = pool.submit("1", request(), {})
+        pool.drain("cpu")
+        assert pool.room() == 0
+        later = pool.submit("2", request(), {})
+        stage.workers[0].say(done("1"))
+        assert await heard(events) == [done("1")]
+        await until(lambda: pool.devices()[0].state == "drained")
+        pool.resume("cpu")
+        (await stage.worker(1)).be_ready()
+        await until(lambda: stage.workers[1].jobs == ["2"])
+        assert pool.devices()[0].restarts == 0
+        stage.workers[1].say(done("2"))
+        assert await heard(later) == [done("2")]
 
 
 class TestLoad:
