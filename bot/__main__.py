@@ -14,7 +14,7 @@ from bot import bootstrap
 from bot.archive import ArchiveError
 from bot.bootstrap import ROLES, Role
 from bot.catalogue import CatalogueError
-from bot.cli import connect, doctor, ledger, models, people, upkeep
+from bot.cli import connect, doctor, ledger, models, people, pool, upkeep
 from bot.cli.console import ConfigPath, address, load
 from bot.config import Config, ConfigError
 from bot.jobs.refusals import Refusal
@@ -50,6 +50,7 @@ app.command(context_settings={"ignore_unknown_options": True})(people.grant)  # 
 app.add_typer(upkeep.db, name="db")
 app.add_typer(models.app, name="models")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(pool.app, name="pool")
 for command in (people.plan, people.ban, people.unban, people.user, people.stats, people.jobs, people.admin,
                 upkeep.backup, upkeep.restore, doctor.doctor, connect.setup, connect.claim):  # fmt: skip
     app.command()(command)

@@ -33,6 +33,7 @@ from bot.jobs.deliverer import Deliverer
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.progress import Reporter
 from bot.jobs.rescuer import Rescuer
+from bot.jobs.roster import Roster
 from bot.metrics import Monitor
 from bot.operations import Operations
 from bot.page import boot
@@ -172,12 +173,14 @@ class Instance:
         shared = schema.sqlite_path(settings.database_url(self._config)) is None
         reporter = Reporter(self._database, hear=self.board.hear, shared=shared)
         owner = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
+        roster = Roster(self._database, self._pool, owner=owner)
         dispatcher = Dispatcher(
             self._database, self._blobs, self._pool, reporter, self._config, owner=owner, clock=now
         )
         tasks += [
             group.create_task(dispatcher.run(), name="dispatcher"),
             group.create_task(reporter.run(), name="reporter"),
+            group.create_task(roster.run(), name="roster"),
             group.create_task(_wake_when_ready(self._pool, dispatcher), name="ready"),
         ]
         return dispatcher

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
+from bot import fleet
+from bot.fleet import Entry
 from bot.jobs.forecast import Accuracy
 from bot.jobs.rescuer import Rescuer
 from generators.device import DeviceStatus
 from generators.pool import Pool
-from storage import deliveries, jobs
+from storage import deliveries, jobs, overview
 from storage.database import Database, DatabaseUnavailable, Session
+from storage.overview import TierView
 
 STATES = ("available", "running", "retryable", "completed", "discarded", "cancelled")
 
@@ -39,7 +42,7 @@ class Monitor:
 
     async def metrics(self) -> bytes:
         """Prometheus text. Raises DatabaseUnavailable."""
-        counts, (waiting, oldest) = await self._database.read(_figures)
+        counts, (waiting, oldest), tiers, known = await self._database.read(_figures)
         registry = CollectorRegistry()
         states = Gauge("atelier_jobs", "Jobs by state", ["state"], registry=registry)
         for state in STATES:
@@ -50,13 +53,15 @@ class Monitor:
         _gauge(registry, "atelier_delivery_lag_seconds", "Age of the oldest waiting result", lag)
         _gauge(registry, "atelier_ledger_drift", "Figures that do not add up", len(self._rescuer.drift))
         _forecast(registry, self._accuracy)
-        if self._pool is not None:
-            _devices(registry, self._pool.devices())
+        _tiers(registry, tiers)
+        _devices(registry, known)
         return generate_latest(registry)
 
 
-def _figures(session: Session) -> tuple[dict[str, int], tuple[int, datetime | None]]:
-    return jobs.counts(session), deliveries.lag(session)
+def _figures(
+    session: Session,
+) -> tuple[dict[str, int], tuple[int, datetime | None], list[TierView], list[Entry]]:
+    return jobs.counts(session), deliveries.lag(session), overview.tiers(session), fleet.entries(session)
 
 
 def _device_health(devices: tuple[DeviceStatus, ...]) -> str:
@@ -82,17 +87,30 @@ def _forecast(registry: CollectorRegistry, accuracy: Accuracy) -> None:
         bias.labels(what).set(accuracy.bias(what))
 
 
-def _devices(registry: CollectorRegistry, devices: tuple[DeviceStatus, ...]) -> None:
-    ready = Gauge("atelier_device_ready", "1 when the device takes jobs", ["device"], registry=registry)
-    running = Gauge("atelier_device_jobs", "Jobs on the device", ["device", "state"], registry=registry)
-    restarts = Gauge("atelier_device_restarts", "Restarts of its worker", ["device"], registry=registry)
-    resident = Gauge(
-        "atelier_model_bytes", "Memory of resident models", ["device", "model"], registry=registry
-    )
-    for each in devices:
-        ready.labels(each.device).set(each.state == "ready")
-        running.labels(each.device, "running").set(each.running)
-        running.labels(each.device, "waiting").set(each.waiting)
-        restarts.labels(each.device).set(each.restarts)
+def _tiers(registry: CollectorRegistry, tiers: Sequence[TierView]) -> None:
+    gauge = Gauge("atelier_tier_jobs", "Jobs of a tier", ["tier", "state"], registry=registry)
+    for each in tiers:
+        gauge.labels(each.tier, "running").set(each.running)
+        gauge.labels(each.tier, "waiting").set(each.waiting)
+
+
+def _devices(registry: CollectorRegistry, known: Sequence[Entry]) -> None:
+    """Of every process that generates, this one or another."""
+
+    def gauge(name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(name, what, ["device", *labels], registry=registry)
+
+    ready = gauge("atelier_device_ready", "1 when the device takes jobs")
+    running = gauge("atelier_device_jobs", "Jobs on the device", "state")
+    restarts = gauge("atelier_device_restarts", "Restarts of its worker")
+    resident = gauge("atelier_model_bytes", "Memory of resident models", "model")
+    rows = gauge("atelier_model_rows", "Mean rows of a model's forward passes", "model")
+    for name, each in ((entry.name, entry.status) for entry in known):
+        ready.labels(name).set(each.state == "ready")
+        running.labels(name, "running").set(each.running)
+        running.labels(name, "waiting").set(each.waiting)
+        restarts.labels(name).set(each.restarts)
         for model, size in each.resident.items():
-            resident.labels(each.device, model).set(size)
+            resident.labels(name, model).set(size)
+        for model, mean in each.rows.items():
+            rows.labels(name, model).set(mean)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from bot import fleet
 from bot.chat import Desk, Table
 from bot.config import Config
 from bot.jobs import entitlement, wallets
@@ -39,7 +40,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operations(Desk):
-    sections = ("queue", "jobs", "accounts", "ledger", "audit")
+    sections = ("pool", "queue", "jobs", "accounts", "ledger", "audit")
 
     def __init__(
         self, database: Database, config: Config, signer: Signer, *, clock: Callable[[], datetime]
@@ -69,6 +70,26 @@ class Operations(Desk):
 
         await self._database.run(work)
 
+    async def drain(self, device: str, *, drained: bool, actor: Actor) -> None:
+        """Gives a device no more jobs, or gives it some again. Raises Refusal."""
+        now = self._clock()
+
+        def work(session: Session) -> None:
+            fleet.want(session, device, drained=drained)
+            _audit(session, now, actor, "drain" if drained else "resume", None, device=device)
+
+        await self._database.run(work)
+
+    async def cancel(self, job: str, *, actor: Actor) -> None:
+        """Ends anybody's job. Raises Refusal."""
+        now = self._clock()
+
+        def work(session: Session) -> None:
+            cancelled = fleet.cancel(session, job, now)
+            _audit(session, now, actor, "cancel", cancelled.account, job=cancelled.id)
+
+        await self._database.run(work)
+
     def admin_link(self, base_url: str) -> str:
         """A link into the admin page: once, within ten minutes."""
         now = int(self._clock().timestamp())
@@ -95,6 +116,7 @@ class Operations(Desk):
 
     async def table(self, section: str, *, page: int = 0) -> Table:
         tables: dict[str, Callable[[Session, int], Table]] = {
+            "pool": lambda session, _: fleet.table(session),
             "queue": _queue_table, "jobs": _jobs_table, "accounts": _accounts_table, "ledger": _ledger_table,
             "audit": _audit_table,
         }  # fmt: skip
@@ -148,7 +170,9 @@ def _account(session: Session, who: str) -> Account:
     return account
 
 
-def _audit(session: Session, now: datetime, actor: Actor, action: str, account: int, **details: Any) -> None:
+def _audit(
+    session: Session, now: datetime, actor: Actor, action: str, account: int | None, **details: Any
+) -> None:
     records.audit(
         session, now, actor=actor.name, action=action, account=account, reason=actor.reason, **details
     )
@@ -249,7 +273,7 @@ def _ledger_table(session: Session, offset: int) -> Table:
 
 def _audit_table(session: Session, offset: int) -> Table:
     rows = tuple(
-        (_time(each.at), each.actor, each.action, f"#{each.account}", each.reason, str(each.details))
+        (_time(each.at), each.actor, each.action, f"#{each.account or '-'}", each.reason, str(each.details))
         for each in records.audits(session, limit=PAGE_ROWS, offset=offset)
     )
     return Table(title="audit", columns=("at", "actor", "action", "account", "reason", "details"), rows=rows)

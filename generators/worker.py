@@ -105,9 +105,7 @@ class Worker:
 
         device = self._settings.device
         hardware.prepare(device, self._settings.threads)
-        memory_bytes = self._settings.memory_bytes or hardware.memory_bytes(
-            device, self._settings.gpu_share
-        )
+        memory_bytes = self._settings.memory_bytes or hardware.memory_bytes(device, self._settings.gpu_share)
         self._residency = residency = self._make_residency(memory_bytes)
         loop = Loop(
             self.inbox, residency, self.host, send=self._channel.send, works=lambda: hardware.works(device)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from storage.tables import AccountRow, EntryRow, IdentityRow, LotRow
+from storage.tables import AccountRow, EntryRow, IdentityRow, JobRow, LotRow
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +18,15 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     banned_reason: str | None
     credits: int
     created_at: datetime
+
+
+class TierView(msgspec.Struct, frozen=True, kw_only=True):
+    """`cost_us`: predicted device time of what waits."""
+
+    tier: str
+    running: int
+    waiting: int
+    cost_us: int
 
 
 class EntryView(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +41,26 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
 
 def account_count(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(AccountRow)) or 0
+
+
+def tiers(session: Session) -> list[TierView]:
+    """What runs and waits in each tier that has any; what is to be retried waits."""
+    runs = JobRow.state == "running"
+    rows = session.execute(
+        select(
+            JobRow.tier,
+            func.sum(case((runs, 1), else_=0)),
+            func.sum(case((runs, 0), else_=1)),
+            func.sum(case((runs, 0), else_=JobRow.cost_us)),
+        )
+        .where(JobRow.state.in_(("available", "running", "retryable")))
+        .group_by(JobRow.tier)
+        .order_by(JobRow.tier)
+    )
+    return [
+        TierView(tier=tier, running=int(running), waiting=int(waiting), cost_us=int(cost))
+        for tier, running, waiting, cost in rows
+    ]
 
 
 def accounts(session: Session, *, limit: int, offset: int) -> list[AccountView]:

@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 from sqlalchemy.orm import Session
 
-CHANNELS = ("jobs", "deliveries", "progress", "cancels", "accounts", "notices")
+CHANNELS = ("jobs", "deliveries", "progress", "cancels", "accounts", "notices", "pool")
 RECONNECT_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
@@ -96,9 +96,12 @@ class Wake:
     def set(self) -> None:
         self._event.set()
 
-    async def wait(self, seconds: float) -> None:
+    async def wait(self, seconds: float) -> bool:
+        """Whether there was a signal."""
         # Not wait_for: until Python 3.12 it loses a cancellation that comes together with the signal.
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
+        heard = self._event.is_set()
         self._event.clear()
+        return heard

@@ -390,6 +390,18 @@ class LeaseRow(Row):
     until: Mapped[Time]
 
 
+class DeviceRow(Row):
+    """A device as the process that has it described it last."""
+
+    __tablename__ = "devices"
+
+    process: Mapped[Key] = mapped_column(primary_key=True)
+    name: Mapped[Key] = mapped_column(primary_key=True)
+    status: Mapped[bytes] = mapped_column(LargeBinary)  # opaque here
+    drained: Mapped[bool] = mapped_column(default=False)  # what operators want
+    seen_at: Mapped[Time]
+
+
 class AuditRow(Row):
     """What an admin did, to whom and why."""
 

@@ -4,6 +4,7 @@ Who is one stands in config.toml, or claimed it with a code from the console; th
 
 admin grant WHO AMOUNT [REASON]      admin user WHO        admin ban WHO REASON
 admin plan WHO PLAN [DAYS] [REASON]  admin stats           admin unban WHO [REASON]
+admin pool [drain|resume DEVICE, cancel JOB]: see `admin_pool`
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from bot.chat import Person, Reply, Table
+from bot.commands import admin_pool
 from bot.commands.context import Asking, Context
 from bot.config import Config
 from bot.jobs.refusals import Refusal
@@ -26,6 +28,7 @@ ROLES: dict[str, frozenset[str]] = {
     "stats": frozenset({"owner", "billing", "support", "moderator"}),
     "ban": frozenset({"owner", "moderator"}),
     "unban": frozenset({"owner", "moderator"}),
+    "pool": frozenset({"owner", "moderator"}),
 }
 """Which roles may run which command."""
 
@@ -92,8 +95,13 @@ async def _unban(context: Context, asking: Asking, words: list[str]) -> str:
     return asking.say("admin-unbanned", who=who)
 
 
+async def _pool(context: Context, asking: Asking, words: list[str]) -> str:
+    answer = await admin_pool.run(context, asking, words, _actor(asking, []))
+    return answer if isinstance(answer, str) else _drawn(answer)
+
+
 COMMANDS: dict[str, Callable[[Context, Asking, list[str]], Awaitable[str]]] = {
-    "grant": _grant, "plan": _plan, "user": _user, "stats": _stats, "ban": _ban, "unban": _unban,
+    "grant": _grant, "plan": _plan, "user": _user, "stats": _stats, "ban": _ban, "unban": _unban, "pool": _pool,
 }  # fmt: skip
 
 

@@ -71,6 +71,7 @@ admin-usage = - `admin grant WHO AMOUNT [REASON]`: give credits, or take them wi
     - `admin user WHO`: look someone up (`discord:123`, `web:…` or `#12`)
     - `admin stats`: the instance in figures
     - `admin ban WHO REASON`, `admin unban WHO [REASON]`
+    - `admin pool`: devices and queue; `admin pool drain DEVICE`, `admin pool resume DEVICE`, `admin pool cancel JOB`
 admin-not-admin = This is for the admins named in config.toml.
 admin-not-allowed = `{ $command }` needs one of these roles: { $roles }.
 admin-no-account = There is no account “{ $who }”. Name it as #12, or as platform:id, for example discord:123.
@@ -83,6 +84,11 @@ admin-planned = { $who } is on { $plan }{ $days ->
    *[other] {" "}for { $days } days.
 }
 admin-banned = { $who } is banned and sees the reason.
+admin-device-drain = { $device } takes no more jobs. What runs there finishes; `admin pool` shows when it is drained.
+admin-device-resume = { $device } takes jobs again.
+admin-job-cancelled = Job #{ $job } is being cancelled.
+admin-no-device = There is no device “{ $device }”. There are: { $devices }.
+admin-no-job = There is no job “{ $job }”. Name it by its number, for example 12.
 admin-unbanned = { $who } may use the bot again.
 
 hint-imagine = a picture from words

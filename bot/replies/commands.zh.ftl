@@ -65,6 +65,7 @@ admin-usage = - `admin grant 对象 数量 [原因]`：赠送积分，负数为�
     - `admin user 对象`：查询（`discord:123`、`web:…` 或 `#12`）
     - `admin stats`：总体数据
     - `admin ban 对象 原因`、`admin unban 对象 [原因]`
+    - `admin pool`：设备与队列；`admin pool drain 设备`、`admin pool resume 设备`、`admin pool cancel 任务`
 admin-not-admin = 此命令仅限 config.toml 中列出的管理员。
 admin-not-allowed = `{ $command }` 需要以下角色之一：{ $roles }。
 admin-no-account = 没有账户“{ $who }”。请用 #12 或 平台:编号 指定，例如 discord:123。
@@ -76,6 +77,11 @@ admin-planned = { $who } 的套餐已设为 { $plan }{ $days ->
    *[other] ，为期 { $days } 天。
 }
 admin-banned = { $who } 已被封禁，并会看到原因。
+admin-device-drain = { $device } 不再接收新任务，正在运行的会完成；`admin pool` 会显示何时已排空。
+admin-device-resume = { $device } 已恢复接收任务。
+admin-job-cancelled = 正在取消任务 #{ $job }。
+admin-no-device = 没有设备“{ $device }”。现有：{ $devices }。
+admin-no-job = 没有任务“{ $job }”。请用编号指定，例如 12。
 admin-unbanned = { $who } 已可再次使用。
 
 hint-imagine = 用文字生成图片

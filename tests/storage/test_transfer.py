@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from storage import accounts, artifacts, ledger, places, records, transfer
+from storage import accounts, artifacts, devices, ledger, places, records, transfer
 from storage.accounts import Identity
 from storage.database import Database, Session, connect
 from storage.ledger import Grant
@@ -54,6 +54,7 @@ def _more(session: Session, account: int) -> None:
     places.set_settings(session, "discord", "1", b"{}")
     places.keep_token(session, "discord", "1", "2", "token", seconds=60)
     places.lead(session, "poller", "me", seconds=5)
+    devices.report(session, "me", {"cpu": b"{}"})
     accounts.set_settings(session, account, {"locale": "zh", "steps": None})
     session.execute(update(AccountRow).where(AccountRow.id == 1).values(merged_into=account))
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from sqlalchemy import select, update
 
-from storage import records
+from generators.device import DeviceStatus
+from storage import devices, records
+from storage.tables import DeviceRow
+from storage.types import from_now
 from tests.bot.commands.stage import Stage, stage
 
 ADMINS = {
@@ -21,6 +27,7 @@ MAY = {
     "stats": {"boss", "bill", "sue", "mod"},
     "ban test:ann spam": {"boss", "mod"},
     "unban test:ann": {"boss", "mod"},
+    "pool": {"boss", "mod"},
 }
 
 
@@ -105,3 +112,71 @@ async def test_user_and_stats_show_figures_and_never_a_prompt(office: Stage) -> 
     stats = (await office.say("admin", "stats", by="sue")).text
     assert "jobs completed" in stats
     assert "secret" not in user + stats
+
+
+# --- the pool -----------------------------------------------------------------------------------------------
+
+
+async def test_pool_shows_devices_of_every_process_and_the_queue_by_tier(office: Stage) -> None:
+    await listed(office, "one", gpu("host/gpu:0"))
+    await listed(office, "two", gpu("host/gpu:1", state="drained"), gpu("host/gpu:0"))
+    office.world.engine.room = lambda: 0
+    await office.say("imagine", "a secret apple")
+    said = (await office.say("admin", "pool", by="mod")).text
+    assert "**host/gpu:0@one**: ready · 2 · 1 · sdxl 4.8 GB × 6.5 rows · Card 9, 24.0 GB, 1 restarts" in said
+    assert "**host/gpu:0@two**" in said
+    assert "**host/gpu:1**: drained" in said
+    assert "**free**: queue · 0 · 1" in said
+    assert "secret" not in said
+
+
+async def test_drain_and_resume_are_wishes_that_the_process_reads(office: Stage) -> None:
+    await listed(office, "one", gpu("a"))
+    assert await listed(office, "two", gpu("b")) == set()
+    assert "takes no more jobs" in (await office.say("admin", "pool drain b", by="boss")).text
+    assert (await listed(office, "one", gpu("a")), await listed(office, "two", gpu("b"))) == (set(), {"b"})
+    assert "takes jobs again" in (await office.say("admin", "pool resume b", by="boss")).text
+    assert await listed(office, "two", gpu("b")) == set()
+    wrong = await office.say("admin", "pool drain c", by="boss")
+    assert (wrong.refused, wrong.text) == (True, "There is no device “c”. There are: a, b.")
+    audit = await office.world.real.read(records.audits, limit=9, offset=0)
+    assert [(each.actor, each.action, each.details) for each in audit] == [
+        ("test:boss", "resume", {"device": "b"}), ("test:boss", "drain", {"device": "b"}),
+    ]  # fmt: skip
+
+
+async def test_a_silent_process_is_not_listed(office: Stage) -> None:
+    await listed(office, "one", gpu("a"))
+    await office.world.real.run(
+        lambda session: session.execute(update(DeviceRow).values(seen_at=from_now(-31)))
+    )
+    assert "“a”. There are: -" in (await office.say("admin", "pool drain a", by="boss")).text
+    await office.world.real.run(devices.forget, "two")  # whoever leaves sweeps up
+    assert await office.world.real.read(lambda session: session.scalar(select(DeviceRow.name))) is None
+
+
+async def test_an_admin_ends_anybodys_job(office: Stage) -> None:
+    office.world.engine.room = lambda: 0
+    [card] = (await office.say("imagine", "a red apple")).cards
+    reply = await office.say("admin", f"pool cancel #{card.job}", by="mod")
+    assert f"Job #{card.job} is being cancelled" in reply.text
+    assert await office.credits() == 20
+    for wrong, said in (
+        ("999", "There is no job “999”"),
+        ("x", "There is no job “x”"),
+        (str(card.job), "over"),
+    ):
+        assert said in (await office.say("admin", f"pool cancel {wrong}", by="mod")).text
+
+
+def gpu(device: str, state: Any = "ready") -> DeviceStatus:
+    return DeviceStatus(
+        device=device, name="Card 9", state=state, resident={"sdxl": 5_153_960_755}, rows={"sdxl": 6.5},
+        running=2, waiting=1, memory_bytes=24 << 30, restarts=1,
+    )  # fmt: skip
+
+
+async def listed(office: Stage, process: str, *statuses: DeviceStatus) -> set[str]:
+    """What a process that generates does every few seconds."""
+    said = {each.device: msgspec.json.encode(each) for each in statuses}
+    return await office.world.real.run(devices.report, process, said)
