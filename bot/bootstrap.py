@@ -252,7 +252,7 @@ def pool_settings(config: Config) -> PoolSettings:
         stall_seconds=pool.stall,
         load_seconds=pool.load,
         affinity_seconds=pool.affinity,
-        cache=str((settings.home(config) / "cache").absolute()),  # a worker may be started anywhere
+        cache=str(settings.home(config) / "cache"),
         preview_every=pool.preview_every,
         threads=pool.threads,
     )

@@ -303,6 +303,10 @@ def _health(host: str, port: int) -> dict[str, Any] | None:
 
 
 async def _devices(ward: Ward) -> str:
+    if ward.config.pool.engine == "ray":
+        raise Skipped(
+            f"those of the Ray cluster {ward.config.pool.ray_address or 'of its own'}: `atelier pool`"
+        )
     found, wanted = await discovery.devices(), ward.config.pool.devices
     missing = [name for name in wanted if name != "cpu" and name not in found]
     if missing:
@@ -325,6 +329,8 @@ async def _models(ward: Ward) -> str:
 
 
 async def _memory(ward: Ward) -> str:
+    if ward.config.pool.engine == "ray":
+        raise Skipped("the memory of the cluster's devices is not known before their workers start")
     device = (ward.config.pool.devices or await discovery.devices())[0]
     room = round(ward.config.pool.memory_gb * 2**30) or shelf.device_bytes(device)
     if room is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 
-from bot.config import Config, ConfigError, ModelEntry
+from bot.config import Config, ConfigError, ModelEntry, PoolConfig
 from bot.jobs.safety import compile_rules
 from bot.jobs.submit import RELAXED
 from bot.settings.keys import NAME, nearest
@@ -27,6 +28,7 @@ def check(config: Config) -> None:
     _admins(config)
     _addresses(config)
     _webhook(config)
+    _pool(config.pool)
     compile_rules(config.safety)
 
 
@@ -58,6 +60,17 @@ def _model(path: str, model: ModelEntry) -> None:
         raise ConfigError(
             f"{path}.pixels_max must be at least {model.width * model.height}, its width by height."
         )
+
+
+def _pool(pool: PoolConfig) -> None:
+    if pool.engine == "process":
+        return
+    if find_spec("ray") is None:
+        raise ConfigError('pool.engine = "ray" needs Ray: pip install ".[cluster]".')
+    if pool.ray_address.startswith("ray://"):
+        raise ConfigError("pool.ray_address is the head's host:port; run `ray start` on this machine too.")
+    if unknown := [name for name in pool.devices if name not in ("cpu", "cuda")]:
+        raise ConfigError(f'pool.devices with Ray names kinds, "cpu" or "cuda", not {unknown[0]!r}.')
 
 
 def _webhook(config: Config) -> None:

@@ -293,6 +293,14 @@ def test_non_commercial_weights_are_not_sold_unless_acknowledged(elsewhere: Path
     assert load(written(elsewhere, NON_COMMERCIAL + "commercial_acknowledged = true"), {})
 
 
+def test_a_cluster_is_named_as_ray_names_it(elsewhere: Path) -> None:
+    ray = "[pool]\nengine = 'ray'\n"
+    assert load(written(elsewhere, ray + "ray_address = 'head:6379'\ndevices = ['cuda']"), {})
+    assert "ray start" in refusal(written(elsewhere, ray + "ray_address = 'ray://head:10001'"))
+    assert "not 'cuda:0'" in refusal(written(elsewhere, ray + "devices = ['cuda:0']"))
+    assert "0.05" in refusal(written(elsewhere, "[pool]\ngpu_share = 0"))
+
+
 # Derived values
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 from sqlalchemy import select
 
@@ -31,6 +33,7 @@ from storage.tables import DeliveryRow, EntryRow, JobRow
 from tests.bot.platforms.web.conftest import Visitor
 from tests.end_to_end.conftest import MakeInstance, visiting
 from tests.end_to_end.process import Instance, check_books
+from tests.generators.nodes import Nodes
 
 VISITORS = 4
 CANCELLED_SHARE = 0.3
@@ -117,7 +120,9 @@ async def kill_at_random(instance: Instance, chance: random.Random, more: Callab
         kills += 1
 
 
-async def under_fire(instance: Instance, seed: int, more: Callable[[int], bool]) -> None:
+async def under_fire(
+    instance: Instance, seed: int, more: Callable[[int], bool], *, nodes: Nodes | None = None
+) -> None:
     chance = random.Random(seed)
     await asyncio.to_thread(instance.start)
     async with AsyncExitStack() as stack:
@@ -129,7 +134,10 @@ async def under_fire(instance: Instance, seed: int, more: Callable[[int], bool])
         async with asyncio.TaskGroup() as group:
             for asker in askers:
                 group.create_task(asker.run(stop))
-            await kill_at_random(instance, chance, more)
+            if nodes is None:
+                await kill_at_random(instance, chance, more)
+            else:
+                await kill_in_cluster(nodes, instance, chance, more)
             stop.set()
         async with instance.database() as database:
             await all_over(database, instance)
@@ -203,6 +211,35 @@ async def check_nothing_twice(database: Database) -> None:
     assert charged == paid > 0
 
 
+async def kill_in_cluster(
+    nodes: Nodes, instance: Instance, chance: random.Random, more: Callable[[int], bool]
+) -> None:
+    """A worker, an actor, a node (another joins), the bot itself, again and again."""
+    kills = 0
+    while more(kills):
+        await asyncio.sleep(chance.uniform(2.0, 8.0))
+        match kills % 4:
+            case 0:
+                kill_one("generators.worker")
+            case 1:
+                kill_one("ray::Host")
+            case 2:
+                nodes.kill()
+                nodes.add()
+            case _:
+                await asyncio.to_thread(instance.restart, signal.SIGKILL)
+        kills += 1
+
+
+def kill_one(words: str) -> None:
+    """A process of the cluster, which is a child of the test's."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if words in " ".join(process.cmdline()):
+                process.kill()
+                return
+
+
 KILLS = {"sqlite": 20, "postgresql": 8}
 
 
@@ -216,10 +253,34 @@ async def test_kills_of_worker_and_bot_lose_nothing_and_charge_nothing_twice(
 
 @pytest.mark.soak
 async def test_soak(database_url: str, make_instance: MakeInstance) -> None:
-    """Half of SOAK_SECONDS on each database. SOAK_SEED repeats a run's choices."""
-    seconds = float(os.environ.get("SOAK_SECONDS", "600")) / 2
+    """A third of SOAK_SECONDS on each database. SOAK_SEED repeats a run's choices."""
+    instance = make_instance(database_url=database_url, **GENEROUS, ATELIER_TIMEOUTS_LEASE="3s")
+    seed, more = soaking()
+    await under_fire(instance, seed, more)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_soak_of_a_cluster(database_url: str, make_instance: MakeInstance) -> None:
+    """The last third, over Ray: workers, actors, nodes and the bot are killed."""
+    nodes = Nodes(2)
+    over_ray = {
+        "ATELIER_POOL_ENGINE": "ray", "ATELIER_POOL_RAY_ADDRESS": nodes.address,
+        "ATELIER_RETRY_ATTEMPTS": "10",  # a node takes all that run on it along
+    }  # fmt: skip
+    try:
+        instance = make_instance(
+            database_url=database_url, **GENEROUS, ATELIER_TIMEOUTS_LEASE="3s", **over_ray
+        )
+        seed, more = soaking()
+        await under_fire(instance, seed, more, nodes=nodes)
+    finally:
+        nodes.close()
+
+
+def soaking() -> tuple[int, Callable[[int], bool]]:
+    """A seed, and whether the time is not up."""
+    until = time.monotonic() + float(os.environ.get("SOAK_SECONDS", "600")) / 3
     seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().getrandbits(32))
     print(f"SOAK_SEED={seed}")
-    until = time.monotonic() + seconds
-    instance = make_instance(database_url=database_url, **GENEROUS, ATELIER_TIMEOUTS_LEASE="3s")
-    await under_fire(instance, seed, more=lambda _: time.monotonic() < until)
+    return seed, lambda _: time.monotonic() < until

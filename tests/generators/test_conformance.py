@@ -30,9 +30,9 @@ from generators.pool import Pool, PoolSettings
 from generators.process_transport import ProcessTransport
 from generators.requests import Message, TextToImage, WriteText
 from tests.generators.conftest import CACHE
+from tests.generators.nodes import Nodes
 
 STUB = "tests.generators.stub"
-STORE_BYTES = 80 << 20  # the least that Ray takes
 MODEL = Model(name="m", kind="image", source="x")
 WAIT_SECONDS = 60
 
@@ -45,42 +45,11 @@ def request(prompt: str = "draw", **changes: Any) -> TextToImage:
 # --- the two clusters ---------------------------------------------------------------------------------------
 
 
-class Nodes:
-    """A Ray cluster on this machine. A node has one device."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster as LocalCluster
-
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-        self._local: Any = LocalCluster(initialize_head=True, head_node_args=head)
-        self._nodes: list[Any] = []
-
-    @property
-    def address(self) -> str:
-        return str(self._local.address)
-
-    def add(self) -> None:
-        self._nodes.append(self._local.add_node(num_cpus=2, object_store_memory=STORE_BYTES))
-
-    def kill(self, host: str) -> None:
-        """The node whose devices' names begin with `host`."""
-        (node,) = [node for node in self._nodes if host.endswith(node.node_id[:6])]
-        self._nodes.remove(node)
-        self._local.remove_node(node, allow_graceful=False)
-
-    def close(self) -> None:
-        self._local.shutdown()
-
-
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[Nodes]:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's name for: stay on the loopback
+    made = Nodes(2)
     import ray
 
-    made = Nodes()
-    made.add()
-    made.add()
     ray.init(address=made.address, log_to_driver=False, logging_level=100)
     yield made
     ray.shutdown()

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bot.cli.console import aligned, printable
-from storage import accounts, records
+from generators.device import DeviceStatus
+from storage import accounts, devices, records
 from storage.accounts import Identity
 from storage.database import connect
 from tests.bot.cli.conftest import Atelier
@@ -90,6 +92,44 @@ def test_stats_and_jobs_are_plain_lines_in_a_pipe(atelier: Atelier, ann: str) ->
         assert row.split()[:2] == ["#1", "#1"]
         assert "apple" not in row
     assert len(atelier("jobs", "--page", 2).out.splitlines()) == 1
+
+
+def test_pool_lists_drains_and_cancels(atelier: Atelier, ann: str, database_url: str) -> None:
+    status = DeviceStatus(
+        device="host/cuda:0", name="Card 9", state="ready", resident={"sdxl": 5 << 30}, running=0, waiting=0,
+        memory_bytes=24 << 30, restarts=0,
+    )  # fmt: skip
+
+    async def report() -> set[str]:
+        database = connect(database_url)
+        drained = await database.run(devices.report, "gpu-box", {status.device: msgspec.json.encode(status)})
+        await database.close()
+        return drained
+
+    assert asyncio.run(report()) == set()
+    head, device, tier = atelier("pool").out.splitlines()
+    assert head.startswith("device or tier")
+    assert device.split() == [
+        "host/cuda:0",
+        "ready",
+        "0",
+        "0",
+        "sdxl",
+        "5.0",
+        "GB",
+        "Card",
+        "9,",
+        "24.0",
+        "GB",
+    ]
+    assert tier.split()[:4] == ["free", "queue", "0", "1"]
+    assert "takes no more jobs" in atelier("pool", "drain", "host/cuda:0", "--reason", "new fan").out
+    assert asyncio.run(report()) == {"host/cuda:0"}
+    assert "takes jobs again" in atelier("pool", "resume", "host/cuda:0").out
+    assert asyncio.run(report()) == set()
+    assert atelier("pool", "cancel", 1).out == "Job 1 is being cancelled.\n"
+    assert "already" in atelier("pool", "cancel", 1).complaint
+    assert "no device “b”" in atelier("pool", "drain", "b").complaint
 
 
 def test_admin_prints_a_link_that_works_once(atelier: Atelier) -> None:

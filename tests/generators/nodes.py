@@ -1,0 +1,43 @@
+"""A Ray cluster on this machine, whose nodes come and go as a test says."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+STORE_BYTES = 80 << 20  # the least that Ray takes
+
+
+class Nodes:
+    """A head and nodes of one device each. For the main thread: Ray sets signal handlers."""
+
+    def __init__(self, count: int) -> None:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's name for: stay on the loopback
+        from ray.cluster_utils import Cluster as LocalCluster
+
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        self._local: Any = LocalCluster(initialize_head=True, head_node_args=head)
+        self._nodes: list[Any] = []
+        for _ in range(count):
+            self.add()
+
+    @property
+    def address(self) -> str:
+        return str(self._local.address)
+
+    def add(self) -> None:
+        self._nodes.append(self._local.add_node(num_cpus=2, object_store_memory=STORE_BYTES))
+
+    @property
+    def count(self) -> int:
+        return len(self._nodes)
+
+    def kill(self, host: str = "") -> None:
+        """The node whose devices' names begin with `host`; the oldest if that is not said."""
+        node = next(node for node in self._nodes if host.endswith(node.node_id[:6]) or not host)
+        self._nodes.remove(node)
+        self._local.remove_node(node, allow_graceful=False)
+
+    def close(self) -> None:
+        self._local.shutdown()
