@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ def dtype(model: Model, device: str) -> torch.dtype:
     if device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.float16
     return torch.bfloat16
+
+
+def clock(device: str) -> float:
+    """Seconds that the device has worked: on a CPU our own share of it, which other programs do not change."""
+    wait(device)
+    return time.process_time() if device == "cpu" else time.monotonic()
 
 
 def wait(device: str) -> None:

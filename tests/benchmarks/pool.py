@@ -248,6 +248,9 @@ def main() -> None:
         figures: Figures = {"device": hardware.name(args.device), "shape": args.shape, "side": args.side}
         figures |= bench.curve()
         figures |= measure(bench, args.jobs)
+        figures["rows_of_a_forward"] = bench.runner._hub.cap(
+            bench.runner._pipelines.denoiser, (args.side,) * 2
+        )
         figures["overhead_us_per_job_step"] = median(bench.overhead_us() for _ in SEEDS)
     figures["ok"] = args.device != "cpu" or (
         float(figures["throughput_ratio"]) >= THROUGHPUT_MIN
