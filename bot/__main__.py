@@ -14,7 +14,7 @@ from bot import bootstrap
 from bot.archive import ArchiveError
 from bot.bootstrap import ROLES, Role
 from bot.catalogue import CatalogueError
-from bot.cli import connect, doctor, ledger, models, people, pool, upkeep
+from bot.cli import connect, doctor, ledger, models, money, people, pool, upkeep
 from bot.cli.console import ConfigPath, address, load
 from bot.config import Config, ConfigError
 from bot.jobs.refusals import Refusal
@@ -51,6 +51,7 @@ app.add_typer(upkeep.db, name="db")
 app.add_typer(models.app, name="models")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(pool.app, name="pool")
+app.add_typer(money.app, name="money")
 for command in (people.plan, people.ban, people.unban, people.user, people.stats, people.jobs, people.admin,
                 upkeep.backup, upkeep.restore, doctor.doctor, connect.setup, connect.claim):  # fmt: skip
     app.command()(command)

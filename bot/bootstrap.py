@@ -35,6 +35,7 @@ from bot.jobs.progress import Reporter
 from bot.jobs.rescuer import Rescuer
 from bot.jobs.roster import Roster
 from bot.metrics import Monitor
+from bot.office import Office
 from bot.operations import Operations
 from bot.page import boot
 from bot.payments.cashier import Cashier
@@ -136,7 +137,8 @@ class Instance:
         shop = Shop(database, config, self._providers, clock=now)
         self._context = Context(
             database=database, blobs=blobs, config=config, board=self.board, buttons=buttons,
-            signer=self._signer, operations=self._operations, places=self.places, shop=shop, clock=now,
+            signer=self._signer, operations=self._operations, places=self.places, shop=shop,
+            office=Office(database, config, clock=now), clock=now,
             seed=partial(secrets.randbits, SEED_BITS), suggestions=embedded.suggestions(2026, SUGGESTIONS),
         )  # fmt: skip
         self._inbox = Inbox(database, config, clock=now)

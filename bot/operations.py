@@ -64,7 +64,7 @@ class Operations(Desk):
         now = self._clock()
 
         def work(session: Session) -> None:
-            account = _account(session, who)
+            account = account_of(session, who)
             accounts.set_ban(session, account.id, (actor.reason or "-") if banned else None)
             _audit(session, now, actor, "ban" if banned else "unban", account.id)
 
@@ -126,7 +126,7 @@ class Operations(Desk):
     def _plan(
         self, session: Session, who: str, plan: str, days: int | None, actor: Actor, now: datetime
     ) -> None:
-        account = _account(session, who)
+        account = account_of(session, who)
         accounts.lock(session, account.id)
         news = News(
             source="admin", external_id=str(account.id), plan=plan, since=now, at=now,
@@ -138,7 +138,7 @@ class Operations(Desk):
     def _grant(
         self, session: Session, who: str, amount: int, days: int | None, actor: Actor, now: datetime
     ) -> int:
-        account = _account(session, who)
+        account = account_of(session, who)
         accounts.lock(session, account.id)
         key = f"admin:{actor.event}"
         expires = now + timedelta(days=days) if days is not None else None
@@ -157,7 +157,7 @@ def claim_code(signer: Signer, now: datetime) -> str:
     return signer.sign(CLAIM, secrets.token_hex(4), expires=int(now.timestamp()) + CLAIM_SECONDS)
 
 
-def _account(session: Session, who: str) -> Account:
+def account_of(session: Session, who: str) -> Account:
     """`12` or `#12` is an account, `discord:123` an identity. Raises Refusal."""
     bare = who.strip().removeprefix("#")
     platform, _, external = bare.partition(":")
@@ -179,7 +179,7 @@ def _audit(
 
 
 def _user_table(session: Session, config: Config, who: str, now: datetime) -> Table:
-    account = _account(session, who)
+    account = account_of(session, who)
     plan, _ = wallets.plan_of(config, account)
     held = jobs.of_account(session, account.id, live=True)
     rows = [

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from storage.payment_tables import ErrandRow, NewsRow
 from storage.types import from_now, insert_for
 
-Kind = Literal["refund", "consume", "cancel"]
+Kind = Literal["refund", "consume", "cancel", "reconcile", "replay"]
 
 
 class Errand(msgspec.Struct, frozen=True, kw_only=True):

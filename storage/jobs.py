@@ -172,6 +172,14 @@ def recent(session: Session, *, limit: int, offset: int = 0, live: bool = False)
     ]
 
 
+def completed_since(session: Session, start: datetime, *, limit: int = 1_000_000) -> list[Job]:
+    """Completed jobs whose words are still there, oldest first."""
+    statement = select(*_COLUMNS).where(
+        JobRow.state == "completed", JobRow.created_at >= start, JobRow.deleted_at.is_(None)
+    )
+    return [_job(row) for row in session.execute(statement.order_by(JobRow.id).limit(limit))]
+
+
 def alive(session: Session) -> None:
     """Whether the database answers at all."""
     session.execute(select(literal(1)))

@@ -15,6 +15,7 @@ from sqlalchemy import String, cast, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from storage.payment_tables import OrderRow, PaymentRow
+from storage.tables import LotRow
 from storage.types import insert_for
 
 
@@ -193,6 +194,16 @@ def revenue(session: Session, start: datetime) -> list[Sum]:
         Sum(day=a, provider=b, product=c, currency=d, payments=int(e), amount=int(f), refunded=int(g))
         for a, b, c, d, e, f, g in rows
     ]
+
+
+def packs_since(session: Session, start: datetime) -> dict[int, int]:
+    """Credits of packs that each account bought from `start` on."""
+    rows = session.execute(
+        select(LotRow.account_id, func.sum(LotRow.granted))
+        .where(LotRow.kind == "pack", LotRow.created_at >= start)
+        .group_by(LotRow.account_id)
+    )
+    return {account: int(total) for account, total in rows}
 
 
 def known(session: Session, provider: str, external_ids: Sequence[str]) -> dict[str, Payment]:

@@ -5,6 +5,8 @@ Who is one stands in config.toml, or claimed it with a code from the console; th
 admin grant WHO AMOUNT [REASON]      admin user WHO        admin ban WHO REASON
 admin plan WHO PLAN [DAYS] [REASON]  admin stats           admin unban WHO [REASON]
 admin pool [drain|resume DEVICE, cancel JOB]: see `admin_pool`
+
+Those for money are in `bot.commands.admin_money`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from bot.chat import Person, Reply, Table
-from bot.commands import admin_pool
+from bot.commands import admin_money, admin_pool
 from bot.commands.context import Asking, Context
 from bot.config import Config
 from bot.jobs.refusals import Refusal
@@ -29,6 +31,7 @@ ROLES: dict[str, frozenset[str]] = {
     "ban": frozenset({"owner", "moderator"}),
     "unban": frozenset({"owner", "moderator"}),
     "pool": frozenset({"owner", "moderator"}),
+    **admin_money.ROLES,
 }
 """Which roles may run which command."""
 
@@ -102,6 +105,7 @@ async def _pool(context: Context, asking: Asking, words: list[str]) -> str:
 
 COMMANDS: dict[str, Callable[[Context, Asking, list[str]], Awaitable[str]]] = {
     "grant": _grant, "plan": _plan, "user": _user, "stats": _stats, "ban": _ban, "unban": _unban, "pool": _pool,
+    **admin_money.COMMANDS,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from bot.buttons import Buttons
 from bot.chat import Audience, Invocation, Locale, Reply
 from bot.config import Config
 from bot.jobs.board import Board
+from bot.office import Office
 from bot.operations import Operations
 from bot.payments.shop import Shop
 from bot.places import Places
@@ -30,6 +31,7 @@ class Context:
     operations: Operations
     places: Places
     shop: Shop
+    office: Office
     clock: Callable[[], datetime]
     seed: Callable[[], int]  # a fresh seed for a prompt that names none
     suggestions: tuple[str, ...]  # prompts that the starter model draws well

@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.payments.events import AnyEvent
 from bot.payments.inbox import Inbox
 from bot.payments.provider import ErrandHopeless, Provider, ProviderAway
 from bot.payments.reconcile import Reconciler, Report
-from storage import errands, places
-from storage.database import Database, DatabaseUnavailable
+from storage import errands, places, records
+from storage.database import Database, DatabaseUnavailable, Session
 from storage.errands import Errand
 
 ROUND_SECONDS = 2.0
@@ -80,9 +81,30 @@ class Cashier:
         log.info("payments.reconciled", provider=name, seen=report.seen, differences=len(report.differences))
         return report
 
+    async def _do(self, provider: Provider, errand: Errand) -> Sequence[AnyEvent]:
+        """What is true after it. Raises ProviderAway and ErrandHopeless."""
+        match errand.kind:
+            case "reconcile":
+                await self._reconcile_asked(provider)
+                return ()
+            case "replay":
+                letter = await self._database.read(errands.letter, int(errand.target))
+                if letter is None or not await self._inbox.open(provider, letter):
+                    raise ErrandHopeless("The news could still not be applied: see its error.")
+                return ()
+            case _:
+                return await provider.run(errand)
+
+    async def _reconcile_asked(self, provider: Provider) -> None:
+        report = await self.reconcile(provider.name)
+        if report is None:
+            raise ProviderAway(f"{provider.name} does not answer.")
+        found = [f"{each.what} {each.payment}: {each.sentence}" for each in report.differences]
+        await self._database.run(_audit, report, found, self._clock())
+
     async def _run(self, provider: Provider, errand: Errand) -> None:
         try:
-            events = await provider.run(errand)
+            events = await self._do(provider, errand)
         except ProviderAway as away:
             wait = max(away.seconds, min(2.0**errand.attempts, BACKOFF_SECONDS_MAX))
             await self._database.run(errands.later, errand.id, wait, str(away))
@@ -102,3 +124,10 @@ class Cashier:
             except Exception as error:
                 log.error("cashier.broken", error=type(error).__name__)
             await asyncio.sleep(seconds)
+
+
+def _audit(session: Session, report: Report, found: list[str], now: datetime) -> None:
+    records.audit(
+        session, now, actor="cashier", action="reconciled", account=None, reason=report.provider,
+        seen=report.seen, differences=found[:50],
+    )  # fmt: skip

@@ -72,6 +72,10 @@ admin-usage = - `admin grant WHO AMOUNT [REASON]`: give credits, or take them wi
     - `admin stats`: the instance in figures
     - `admin ban WHO REASON`, `admin unban WHO [REASON]`
     - `admin pool`: devices and queue; `admin pool drain DEVICE`, `admin pool resume DEVICE`, `admin pool cancel JOB`
+    - `admin gift WHO PLAN DAYS`, `admin limit WHO running=1 …` (or `none`), `admin payments WHO`
+    - `admin flagged`, `admin settle PAYMENT WHO PRODUCT`, `admin refund PAYMENT`, `admin replay NEWS`
+    - `admin promo CODE CREDITS|PLAN DAYS USES`, `admin promo CODE end`, `admin promos`
+    - `admin revenue [DAYS]`, `admin reconcile PROVIDER`
 admin-not-admin = This is for the admins named in config.toml.
 admin-not-allowed = `{ $command }` needs one of these roles: { $roles }.
 admin-no-account = There is no account “{ $who }”. Name it as #12, or as platform:id, for example discord:123.

@@ -66,6 +66,10 @@ admin-usage = - `admin grant 对象 数量 [原因]`：赠送积分，负数为�
     - `admin stats`：总体数据
     - `admin ban 对象 原因`、`admin unban 对象 [原因]`
     - `admin pool`：设备与队列；`admin pool drain 设备`、`admin pool resume 设备`、`admin pool cancel 任务`
+    - `admin gift 对象 套餐 天数`、`admin limit 对象 running=1 …`（或 `none`）、`admin payments 对象`
+    - `admin flagged`、`admin settle 付款 对象 商品`、`admin refund 付款`、`admin replay 消息`
+    - `admin promo 代码 积分|套餐 天数 次数`、`admin promo 代码 end`、`admin promos`
+    - `admin revenue [天数]`、`admin reconcile 支付方`
 admin-not-admin = 此命令仅限 config.toml 中列出的管理员。
 admin-not-allowed = `{ $command }` 需要以下角色之一：{ $roles }。
 admin-no-account = 没有账户“{ $who }”。请用 #12 或 平台:编号 指定，例如 discord:123。

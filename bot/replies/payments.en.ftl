@@ -66,3 +66,22 @@ hint-gift = give somebody a plan or credits
 hint-refer = invite friends
 hint-link = one account for several chats
 hint-paysupport = help with a payment
+
+admin-gifted = { $who } has { $plan } for { $days } days.
+admin-limited = Limits of { $who }, instead of the plan's: { $limits }.
+admin-no-limit = There is no limit called “{ $name }”. There is: { $all }.
+admin-no-payment = There is no payment #{ $payment }.
+admin-no-product = There is no product “{ $product }”: it is plan:NAME or pack:NAME of config.toml.
+admin-not-flagged = Payment #{ $payment } is settled already.
+admin-refunded = Payment #{ $payment } went back already.
+admin-refund-sure = Payment #{ $payment }: { $money } would go back, and { $taken } credits with it{ $owed ->
+    [0] .
+   *[other] ; { $owed } of them are spent and become a debt.
+} To do it: `admin refund { $payment } yes REASON`.
+admin-refund-asked = Asked for: payment #{ $payment }, { $money }. The { $taken } credits go back once the provider has done it.
+admin-settled = Payment #{ $payment } is { $who }'s, for { $product }; it is given now.
+admin-promo-made = Code { $code } works { $uses } times.
+admin-promo-ended = Code { $code } is over.
+admin-promo-exists = There is a code { $code } already.
+admin-no-letter = There is no news #{ $letter }.
+admin-asked = Asked the bot to { $what }. `admin flagged` and the audit log show what comes of it.

@@ -11,10 +11,25 @@ from typing import Any
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from storage import accounts, artifacts, devices, ledger, places, records, transfer
+from storage import (
+    accounts,
+    artifacts,
+    devices,
+    entitlements,
+    errands,
+    ledger,
+    notices,
+    payments,
+    places,
+    promos,
+    records,
+    transfer,
+)
 from storage.accounts import Identity
 from storage.database import Database, Session, connect
+from storage.entitlements import News
 from storage.ledger import Grant
+from storage.promos import Promo
 from storage.tables import AccountRow, LotRow, Row
 from storage.transfer import Batch, TransferError
 from tests import postgres
@@ -56,7 +71,22 @@ def _more(session: Session, account: int) -> None:
     places.lead(session, "poller", "me", seconds=5)
     devices.report(session, "me", {"cpu": b"{}"})
     accounts.set_settings(session, account, {"locale": "zh", "steps": None})
+    _paid(session, account)
     session.execute(update(AccountRow).where(AccountRow.id == 1).values(merged_into=account))
+
+
+def _paid(session: Session, account: int) -> None:
+    order = payments.NewOrder(token="t", buyer=account, account=account, provider="stripe", product="pack:small",
+                              amount=199, currency="usd", expires_at=NOON)  # fmt: skip
+    payments.add_order(session, order, NOON)
+    payments.hear(session, "stripe", "p1", NOON)
+    right = News(source="gift", external_id="g", plan="pro", since=NOON, until=None, at=NOON)
+    entitlements.hear(session, account, right)
+    errands.send(session, NOON, key="e", provider="stripe", kind="refund", target="p1")
+    errands.receive(session, NOON, provider="stripe", external_id="n", kind="k", body=b"\x00{}")
+    promos.add(session, Promo(code="SPRING", credits=5), "cli")
+    to = Identity(platform="test", external_id="ann", locale="zh")
+    notices.send(session, NOON, key="n", account=account, to=to, message="notice-refunded", credits=5)
 
 
 async def content(url: str, folder: Path) -> list[Batch]:

@@ -13,6 +13,7 @@ from typing import Any
 from bot.buttons import Buttons
 from bot.chat import Action, Address, Attachment, Audience, Card, Invocation, Locale, Person, Reply
 from bot.commands.context import Context
+from bot.office import Office
 from bot.operations import Operations
 from bot.payments.shop import Shop
 from bot.places import Places
@@ -38,7 +39,8 @@ class Stage:
             "database": made.database, "blobs": made.blobs, "config": made.config, "board": made.board,
             "buttons": self.buttons, "signer": self.signer,
             "operations": Operations(made.database, made.config, self.signer, clock=now),
-            "places": Places(made.database), "shop": Shop(made.database, made.config, [], clock=now), "clock": now,
+            "places": Places(made.database), "shop": Shop(made.database, made.config, [], clock=now),
+            "office": Office(made.database, made.config, clock=now), "clock": now,
             "seed": lambda: next(self._seeds),
             "suggestions": SUGGESTIONS,
         }  # fmt: skip

@@ -28,6 +28,7 @@ from bot.jobs.deliverer import Deliverer
 from bot.jobs.dispatcher import Dispatcher
 from bot.jobs.progress import Reporter
 from bot.jobs.rescuer import Rescuer
+from bot.office import Office
 from bot.operations import Operations
 from bot.payments.shop import Shop
 from bot.places import Places
@@ -174,6 +175,7 @@ class Life:
                 buttons=buttons, signer=signer, places=self.places, clock=now, seed=lambda: next(seeds),
                 operations=Operations(self.database, self.config, signer, clock=now), suggestions=SUGGESTIONS,
                 shop=Shop(self.database, self.config, [], clock=now),
+                office=Office(self.database, self.config, clock=now),
             )
         )  # fmt: skip
         self.platform = TelegramPlatform(
