@@ -10,8 +10,8 @@ from difflib import get_close_matches
 
 import structlog
 
-from bot.chat import Card, Chat, Invocation, Media, Person, Reply
-from bot.commands import REGISTRY, Asking, Context
+from bot.chat import Button, Card, Chat, Invocation, Media, Person, Reply
+from bot.commands import REGISTRY, Asking, Context, selling
 from bot.commands.help import examples
 from bot.commands.refused import PromptError, render
 from bot.jobs.refusals import Refusal
@@ -22,6 +22,9 @@ from storage.database import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 CACHED_MAX = 50_000
+SELLING = frozenset({"refused-credits", "refused-model-plan"})
+"""Refusals that a plan or a pack would have spared."""
+OFFERS_MAX = 3
 
 
 class Service(Chat):
@@ -37,7 +40,7 @@ class Service(Chat):
         except PromptError as error:
             return Reply(text=render(error, locale), refused=True)
         except Refusal as refusal:
-            buttons = examples(self._context) if refusal.message == "refused-empty" else ()
+            buttons = self._way_out(refusal, invocation)
             return Reply(text=refusal.sentence(locale), refused=True, buttons=buttons)
         except (DatabaseUnavailable, BlobsUnavailable) as error:
             log.error("command.storage_away", command=invocation.command, error=str(error))
@@ -91,6 +94,14 @@ class Service(Chat):
     def _forget(self, merged: str) -> None:
         """This account was merged into another: whoever reaches it is looked up again."""
         self._accounts = {key: each for key, each in self._accounts.items() if str(each) != merged}
+
+    def _way_out(self, refusal: Refusal, invocation: Invocation) -> tuple[Button, ...]:
+        """What a person may do about it at once."""
+        if refusal.message == "refused-empty":
+            return examples(self._context)
+        if refusal.message in SELLING:
+            return selling.buttons(self._context, selling.ways(self._context, invocation)[:OFFERS_MAX])
+        return ()
 
     async def _run(self, invocation: Invocation) -> Reply:
         command = REGISTRY.get(invocation.command)

@@ -18,16 +18,16 @@ async def run(context: Context, asking: Asking) -> Reply:
     wanted = asking.invocation.text.strip().lower()
     if not wanted:
         return await plans.run(context, asking)
-    found = named(selling.ways(context, asking), wanted)
+    found = named(selling.ways(context, asking.invocation), wanted)
     if len(found) == 1:
         return await selling.sell(context, asking, found[0])
     text = asking.say("buy-which-way", product=found[0].product.title)
-    return Reply(text=text, buttons=selling.buttons(context, asking, found), only_for_requester=True)
+    return Reply(text=text, buttons=selling.buttons(context, found), only_for_requester=True)
 
 
 async def press(context: Context, asking: Asking, subject: int) -> Reply:
     """A button of `plans`. Raises Refusal for what is no longer sold."""
-    for way in selling.ways(context, asking):
+    for way in selling.ways(context, asking.invocation):
         if selling.subject(way) == subject:
             return await selling.sell(context, asking, way)
     raise Refusal("buy-gone")

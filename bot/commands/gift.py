@@ -28,7 +28,7 @@ async def run(context: Context, asking: Asking) -> Reply:
     )
     if receiver is None:
         raise Refusal("gift-unknown")
-    offered = selling.ways(context, asking, as_gift=True)
+    offered = selling.ways(context, asking.invocation, as_gift=True)
     if len(words) == 1:
         return Reply(text=asking.say("gift-what", names=_names(offered)), only_for_requester=True)
     ways = buy.named(offered, " ".join(words[1:]).lower())

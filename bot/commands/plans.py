@@ -21,14 +21,12 @@ async def run(context: Context, asking: Asking) -> Reply:
         lines = [
             asking.say("plans-yours-until", plan=plan.title or name, until=f"{account.plan_until:%Y-%m-%d}")
         ]
-    offered = selling.ways(context, asking)
+    offered = selling.ways(context, asking.invocation)
     if not offered:
         return Reply(text="\n".join([*lines, asking.say("plans-none")]), only_for_requester=True)
     for product in {way.product.id: way.product for way in offered}.values():
         lines.append(_line(context, asking, product, [way for way in offered if way.product == product]))
-    return Reply(
-        text="\n".join(lines), buttons=selling.buttons(context, asking, offered), only_for_requester=True
-    )
+    return Reply(text="\n".join(lines), buttons=selling.buttons(context, offered), only_for_requester=True)
 
 
 def _line(context: Context, asking: Asking, product: Product, ways: list[Way]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from bot.chat import Button, Reply
+from bot.chat import Button, Invocation, Reply
 from bot.commands.context import Asking, Context
 from bot.jobs.refusals import Refusal
 from bot.payments.products import shown
@@ -16,20 +16,20 @@ from storage.database import Session
 OFFER_SECONDS = 30 * 86400
 
 
-def ways(context: Context, asking: Asking, *, as_gift: bool = False) -> list[Way]:
+def ways(context: Context, invocation: Invocation, *, as_gift: bool = False) -> list[Way]:
     """All that the person may buy here: for themselves, and for the group where they manage it."""
-    platform = asking.invocation.address.platform
+    platform = invocation.address.platform
     own = context.shop.ways(platform, as_gift=as_gift)
-    if as_gift or not manages_group(asking):
+    if as_gift or not manages_group(invocation):
         return own
     return [*own, *(way for way in context.shop.ways(platform, for_place=True) if way.product.for_place)]
 
 
-def manages_group(asking: Asking) -> bool:
-    return asking.invocation.address.kind == "group" and asking.invocation.may_moderate
+def manages_group(invocation: Invocation) -> bool:
+    return invocation.address.kind == "group" and invocation.may_moderate
 
 
-def buttons(context: Context, asking: Asking, offered: list[Way]) -> tuple[Button, ...]:
+def buttons(context: Context, offered: list[Way]) -> tuple[Button, ...]:
     """One a way. Discord's own shop opens at once, the others make an order first."""
     expires = int(context.clock().timestamp()) + OFFER_SECONDS
     return tuple(
@@ -71,7 +71,7 @@ async def _receiver(context: Context, asking: Asking, way: Way) -> int:
     """The buyer, or the wallet of the group. Raises Refusal."""
     if not way.product.for_place:
         return asking.account
-    if not manages_group(asking):
+    if not manages_group(asking.invocation):
         raise Refusal("buy-only-managers", product=way.product.title)
     return await context.database.run(_wallet, context, asking)
 

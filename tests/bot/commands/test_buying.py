@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from bot.chat import Locale
+from bot.chat import Action, Locale
 from bot.config import Config, Referral
 from bot.payments.events import AnyEvent, Money, Paid
 from bot.payments.inbox import Inbox
 from bot.payments.products import Product
 from bot.payments.provider import Offer, ProviderAway
 from bot.payments.shop import Shop
-from storage import accounts, payments, promos
+from storage import accounts, ledger, payments, promos
 from storage.accounts import Identity
 from storage.errands import Errand, Letter
 from storage.payments import Order
@@ -116,6 +116,15 @@ async def test_buy_takes_a_name_and_suggests_the_nearest(counter: Counter) -> No
     assert counter.till.orders == []
     await counter.say("buy", "small")
     assert [order.product for order in counter.till.orders] == ["pack:small"]
+
+
+async def test_who_has_no_credits_left_is_offered_some(counter: Counter) -> None:
+    await counter.left("ann")
+    account = await counter.stage.world.person("ann")
+    await counter.database.run(ledger.take, account, 10**6, now(), key="all", reason="spent")
+    refused = await counter.say("imagine", "a red apple")
+    assert refused.refused
+    assert [button.action for button in refused.buttons] == [Action.BUY] * 3
 
 
 async def test_a_provider_that_is_away_is_a_sentence_and_nothing_is_charged(counter: Counter) -> None:
