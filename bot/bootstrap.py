@@ -43,9 +43,11 @@ from bot.payments.herald import Herald
 from bot.payments.inbox import Inbox
 from bot.payments.provider import Provider
 from bot.payments.shop import Shop
+from bot.payments.telegram_stars import TelegramStars
 from bot.places import Places
 from bot.platforms.discord.client import DiscordPlatform
-from bot.platforms.telegram.client import TelegramPlatform
+from bot.platforms.telegram.client import BotStars, TelegramPlatform, TolerantBot
+from bot.platforms.telegram.client import bot_of as telegram_bot
 from bot.platforms.web.boot import Boot
 from bot.platforms.web.client import Hook, WebPlatform
 from bot.platforms.web.settings import Probes, WebSettings
@@ -132,7 +134,10 @@ class Instance:
         self.board = Board(database, blobs, Cards(config, buttons), clock=now)
         self._rescuer = Rescuer(database, blobs, config, clock=now)
         self._operations = operations_of(config, database)
-        self._providers: list[Provider] = []
+        self._inbox = Inbox(database, config, clock=now)
+        self._telegram = telegram_bot(config) if config.secrets.telegram_token else None
+        self._stars = self._sell_for_stars(self._telegram) if self._telegram else None
+        self._providers: list[Provider] = [each for each in (self._stars,) if each is not None]
         self.places = Places(database)
         shop = Shop(database, config, self._providers, clock=now)
         self._context = Context(
@@ -141,7 +146,6 @@ class Instance:
             office=Office(database, config, clock=now), clock=now,
             seed=partial(secrets.randbits, SEED_BITS), suggestions=embedded.suggestions(2026, SUGGESTIONS),
         )  # fmt: skip
-        self._inbox = Inbox(database, config, clock=now)
         self.platforms = self._platforms() if "chat" in roles else []
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -210,6 +214,9 @@ class Instance:
         for task in tasks:
             task.cancel()
 
+    def _sell_for_stars(self, bot: TolerantBot) -> TelegramStars:
+        return TelegramStars(BotStars(bot), self._inbox, self._database, self._config, clock=now)
+
     def _platforms(self) -> list[Platform]:
         """The chats whose tokens are set, and the page."""
         chat, config = Service(self._context), self._config
@@ -219,8 +226,11 @@ class Instance:
             made.append(
                 DiscordPlatform(chat, config, self._database, self.places, self._context.buttons, clock=now)
             )
-        if config.secrets.telegram_token:
-            telegram = TelegramPlatform(chat, config, self._database, self.places, self._signer, clock=now)
+        if self._telegram is not None and self._stars is not None:
+            telegram = TelegramPlatform(
+                chat, config, self._database, self.places, self._signer, bot=self._telegram,
+                stars=self._stars, clock=now,
+            )  # fmt: skip
             made.append(telegram)
             hooks[telegram.name] = telegram.webhook
         if config.web.enabled:

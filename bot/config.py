@@ -76,6 +76,7 @@ class TelegramChat(Section, frozen=True):
     api_base: str = "https://api.telegram.org"
     webhook_url: str = ""  # empty: long polling
     vault_chat: int = 0  # a chat of the bot's own where inline pictures are kept; 0: no inline mode
+    test_environment: bool = False  # the token is of Telegram's test servers, where Stars cost nothing
 
 
 class PoolConfig(Section, frozen=True):

@@ -57,7 +57,8 @@ def invitations(application: str) -> list[tuple[str, str]]:
 
 async def telegram(config: Config, token: str) -> list[str]:
     """Who the token is, and whether anything stands between its updates and us."""
-    base = f"{config.telegram.api_base.rstrip('/')}/bot{token}"
+    test = "/test" if config.telegram.test_environment else ""
+    base = f"{config.telegram.api_base.rstrip('/')}/bot{token}{test}"
     status, answer = await _get(f"{base}/getMe", {})
     if status in (401, 404):
         raise TokenTrouble("Telegram does not know this token: ask BotFather for it again with /token.")

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from storage.payment_tables import ErrandRow, NewsRow
 from storage.types import from_now, insert_for
 
-Kind = Literal["refund", "consume", "cancel", "reconcile", "replay"]
+Kind = Literal["refund", "consume", "cancel", "resume", "reconcile", "replay"]
+"""`cancel`, `resume`: a subscription's renewal."""
 
 
 class Errand(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,7 @@ class PaymentRow(Row):
     order_id: Mapped[int | None] = mapped_column(BigInt, ForeignKey("orders.id"))
     product: Mapped[Key] = mapped_column(default="")
     subscription: Mapped[Key] = mapped_column(default="")
+    payer: Mapped[Key] = mapped_column(default="", server_default="")  # as the provider names who paid
     lot: Mapped[Key] = mapped_column(default="")  # the key of the credits that it gave
     amount: Mapped[Amount]
     currency: Mapped[Word] = mapped_column(default="")

@@ -45,7 +45,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True):
-    """`flag` says why an admin has to look at it; empty once it is settled."""
+    """`flag` says why an admin has to look at it; empty once it is settled. `payer`: as the provider names them."""
 
     id: int
     provider: str
@@ -54,6 +54,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     order: int | None
     product: str
     subscription: str
+    payer: str
     lot: str
     amount: int
     currency: str
@@ -226,9 +227,8 @@ def _order(row: OrderRow) -> Order:
 def _payment(row: PaymentRow) -> Payment:
     return Payment(
         id=row.id, provider=row.provider, external_id=row.external_id, account=row.account_id,
-        order=row.order_id, product=row.product, subscription=row.subscription, lot=row.lot,
-        amount=row.amount,
-        currency=row.currency, refunded=row.refunded, taken_back=row.taken_back,
+        order=row.order_id, product=row.product, subscription=row.subscription, payer=row.payer,
+        lot=row.lot, amount=row.amount, currency=row.currency, refunded=row.refunded, taken_back=row.taken_back,
         corrections=row.corrections, disputed=row.disputed, test=row.test, flag=row.flag,
         arrived=row.arrived, paid_at=row.paid_at,
     )  # fmt: skip

@@ -96,7 +96,8 @@ def _paid(session: Session, config: Config, event: Paid, now: datetime) -> Outco
         payments.pay_order(session, order.id)
     payments.change(
         session, payment.id, account_id=account.id if account else None, order_id=order.id if order else None,
-        product=product.id if product else "", subscription=event.subscription, amount=event.money.amount,
+        product=product.id if product else "", subscription=event.subscription,
+        payer=event.payer.external_id if event.payer else "", amount=event.money.amount,
         currency=event.money.currency, test=event.test, flag=flag or "", arrived=True, paid_at=event.at,
         refunded=min(payment.refunded, _whole(event.money.amount)),
     )  # fmt: skip

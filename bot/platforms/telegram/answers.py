@@ -7,14 +7,15 @@ hears that it has to be opened first.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 from telegram import ForceReply, InlineKeyboardButton, InlineKeyboardMarkup, Message
 from telegram.constants import ParseMode
 
-from bot.chat import Address, Card, Chat, Invocation, Reply
+from bot.chat import Address, Card, Chat, Invocation, Invoice, Reply
 from bot.platforms.pacing import Pacer, Rate
-from bot.platforms.telegram import drawing, markup, translate
+from bot.platforms.telegram import drawing, markup, stars, translate
 from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.results import Piece, Results, Spot, spot_of
 from bot.platforms.telegram.sheets import Sheets
@@ -44,6 +45,8 @@ class Answers:
             await self._remove(address, reply.gone)
         elif invocation.command == "jobs" and reply.cards:
             await self._list(address, reply)
+        elif reply.invoice is not None:
+            await self._bill(address, reply.invoice, private=reply.only_for_requester)
         else:
             if reply.text:
                 await self.words(address, reply)
@@ -62,6 +65,17 @@ class Answers:
             piece = Piece(words=part or "…", keyboard=keyboard if number == len(parts) else None)
             if not await self._privately(address, piece, private=private):
                 return
+
+    async def _bill(self, address: Address, invoice: Invoice, *, private: bool) -> None:
+        """It says all by itself. A forwarded copy has no button to pay: it leads to us."""
+        spot = spot_of(address, private=private)
+        fields: dict[str, Any] = {**stars.bill(invoice), "start_parameter": "buy", **spot.keywords()}
+        try:
+            await self._wire.result(spot.chat, lambda chat: self._wire.bot.send_invoice(chat, **fields))
+        except Closed:
+            if address.kind == "private" or not private:
+                raise
+            await self.closed(address)
 
     async def closed(self, address: Address) -> None:
         """Says in the group that the private chat has to be opened first."""

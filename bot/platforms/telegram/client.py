@@ -23,6 +23,7 @@ from telegram.error import TelegramError
 from bot.buttons import Buttons
 from bot.chat import Address, Card, Chat, TryLater, Undeliverable
 from bot.config import Config
+from bot.payments.telegram_stars import TelegramStars
 from bot.places import Places
 from bot.platforms.telegram import markup, menus, translate
 from bot.platforms.telegram.answers import Answers
@@ -34,6 +35,7 @@ from bot.platforms.telegram.request import AiohttpRequest
 from bot.platforms.telegram.resting import Naps
 from bot.platforms.telegram.results import Results
 from bot.platforms.telegram.sheets import Sheets
+from bot.platforms.telegram.stars import BotStars, Counter
 from bot.platforms.telegram.steps import Steps
 from bot.platforms.telegram.translate import Me
 from bot.platforms.telegram.wire import Refused, Wire
@@ -55,11 +57,11 @@ def bot_of(config: Config) -> TolerantBot:
     """The SDK's client; nothing is sent yet."""
     os.environ.setdefault("PTB_TIMEDELTA", "1")  # as its next major version; else it warns at each flood
     logging.getLogger("telegram").setLevel(logging.CRITICAL)  # it logs answers
-    base = config.telegram.api_base.rstrip("/")
+    base, test = config.telegram.api_base.rstrip("/"), "/test" if config.telegram.test_environment else ""
     return TolerantBot(
         config.secrets.telegram_token,
-        base_url=f"{base}/bot",
-        base_file_url=f"{base}/file/bot",
+        base_url=f"{base}/bot{{token}}{test}",
+        base_file_url=f"{base}/file/bot{{token}}{test}",
         request=AiohttpRequest(
             connections=CONNECTIONS, read_seconds=UPLOAD_SECONDS, upload_seconds=UPLOAD_SECONDS
         ),
@@ -74,11 +76,11 @@ class TelegramPlatform:
 
     def __init__(
         self, chat: Chat, config: Config, database: Database, places: Places, signer: Signer,
-        *, clock: Callable[[], datetime],
+        *, bot: TolerantBot, stars: TelegramStars, clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._chat, self._config, self._database = chat, config, database
         self._places, self._clock = places, clock
-        self._bot = bot_of(config)
+        self._bot, self._counter = bot, Counter(bot, stars)
         self._marks = Marks(signer=signer)
         self._buttons = Buttons(signer, lifetime_seconds=config.timeouts.buttons)
         self._wire = Wire(self._bot, places, clock=time.monotonic)
@@ -89,6 +91,7 @@ class TelegramPlatform:
         self._inline: Inline | None = None
         self._intake: Intake | None = None
         self._seen: dict[int, None] = {}
+        self._busy: set[int] = set()
         self.started = asyncio.Event()
 
     async def run(self) -> None:
@@ -158,14 +161,18 @@ class TelegramPlatform:
         update = read(raw, self._bot)
         if update is None or update.update_id in self._seen:
             return 200
-        self._seen[update.update_id] = None
-        if len(self._seen) > SEEN_MAX:
-            del self._seen[next(iter(self._seen))]
+        if update.update_id in self._busy:
+            return 503  # what is not handled yet must come again, should we die meanwhile
+        self._busy.add(update.update_id)
         try:
             await intake.handle(update)
         except DatabaseUnavailable:
-            self._seen.pop(update.update_id, None)
             return 503
+        finally:
+            self._busy.discard(update.update_id)
+        self._seen[update.update_id] = None
+        if len(self._seen) > SEEN_MAX:
+            del self._seen[next(iter(self._seen))]
         return 200
 
     async def _lead(self) -> None:
@@ -198,7 +205,7 @@ class TelegramPlatform:
         answers = Answers(me, self._chat, self._wire, self._sheets, self._results, self._marks)
         return Intake(
             me, self._chat, self._wire, self._places, self._buttons, answers, inline, self._marks, self._naps,
-            clock=self._clock,
+            self._counter, clock=self._clock,
         )  # fmt: skip
 
     async def _shutdown(self) -> None:
@@ -220,4 +227,4 @@ async def _bounded(request: web.Request) -> bytes | None:
     return bytes(body)
 
 
-__all__ = ["TelegramPlatform", "bot_of"]
+__all__ = ["BotStars", "TelegramPlatform", "TolerantBot", "bot_of"]

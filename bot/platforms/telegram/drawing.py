@@ -84,6 +84,8 @@ def rested(keyboard: InlineKeyboardMarkup, asleep: Collection[str]) -> InlineKey
 
 
 def _rested(key: InlineKeyboardButton, *, asleep: bool) -> InlineKeyboardButton:
+    if key.url:
+        return key
     label = key.text.removeprefix(ASLEEP)
     return InlineKeyboardButton(f"{ASLEEP}{label}" if asleep else label, callback_data=key.callback_data)
 
@@ -104,7 +106,10 @@ def rests(action: Action) -> bool:
 
 
 def _key(button: Button) -> InlineKeyboardButton:
-    return InlineKeyboardButton(markup.shortened(button.label, EXAMPLE_CHARS) or "…", callback_data=button.id)
+    label = markup.shortened(button.label, EXAMPLE_CHARS) or "…"
+    if button.url:
+        return InlineKeyboardButton(label, url=button.url)
+    return InlineKeyboardButton(label, callback_data=button.id)
 
 
 def _in_rows(keys: list[InlineKeyboardButton]) -> list[list[InlineKeyboardButton]]:

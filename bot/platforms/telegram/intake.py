@@ -25,6 +25,7 @@ from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.inline import Inline
 from bot.platforms.telegram.presses import Presses
 from bot.platforms.telegram.resting import Naps
+from bot.platforms.telegram.stars import Counter
 from bot.platforms.telegram.translate import Me, Words
 from bot.platforms.telegram.wire import Refused, Wire
 from bot.replies import say
@@ -35,6 +36,7 @@ ANSWER_SECONDS = 5.0  # an answer that takes longer goes on by itself
 TRIES = 4
 WAIT_SECONDS_MAX = 120.0
 PICTURES_MAX = 10
+MANAGED = ("setup", "plans", "buy")  # commands that do more for those who manage the group
 MODERATORS = frozenset({ChatMember.OWNER, ChatMember.ADMINISTRATOR})
 
 log = structlog.stdlib.get_logger(__name__)
@@ -43,10 +45,11 @@ log = structlog.stdlib.get_logger(__name__)
 class Intake:
     def __init__(
         self, me: Me, chat: Chat, wire: Wire, places: Places, buttons: Buttons, answers: Answers,
-        inline: Inline, marks: Marks, naps: Naps, *, clock: Callable[[], datetime],
+        inline: Inline, marks: Marks, naps: Naps, counter: Counter, *, clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._me, self._chat, self._wire, self._places = me, chat, wire, places
         self._buttons, self._answers, self._inline, self._clock = buttons, answers, inline, clock
+        self._counter = counter
         self._albums = Albums()
         self._tasks: set[asyncio.Task[None]] = set()
         self.presses = Presses(
@@ -69,6 +72,8 @@ class Intake:
         await asyncio.wait(self._tasks) if self._tasks else None
 
     async def _handle(self, update: Update) -> None:
+        if await self._counter.take(update):
+            return
         if update.message is not None:
             await self._message(update.message)
         elif update.callback_query is not None:
@@ -155,7 +160,7 @@ class Intake:
         return (await self._places.get(translate.NAME, place)).locale or person.locale
 
     async def _may(self, message: Message, words: Words, person: Person) -> bool:
-        if words.command != "setup" or translate.kind_of(message.chat) == "private":
+        if words.command not in MANAGED or translate.kind_of(message.chat) == "private":
             return False
         return person.id == str(message.chat.id) or await self._moderates(message.chat.id, person)
 

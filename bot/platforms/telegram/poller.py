@@ -28,7 +28,10 @@ TOKEN_SECONDS = 60.0
 LEASE_SECONDS = 9  # prolonged every third of it; what a crashed poller leaves deaf, with the next one's look
 LOOK_SECONDS = 1.0
 STOP_SECONDS = 2.0
-ALLOWED = ("message", "callback_query", "inline_query", "chosen_inline_result", "my_chat_member")
+ALLOWED = (
+    "message", "callback_query", "inline_query", "chosen_inline_result", "my_chat_member", "pre_checkout_query",
+    "subscription",
+)  # fmt: skip
 """Edited messages are left out: they make no new jobs."""
 
 log = structlog.stdlib.get_logger(__name__)

@@ -24,6 +24,7 @@ from bot.replies import say
 
 AGAIN_SECONDS = 3.0
 PRESSED_MAX = 20_000
+MANAGED = (Action.DELETE, Action.BUY)  # buttons that do more for those who manage the group
 
 LocaleOf = Callable[[str, Person], Awaitable[Locale]]
 Moderates = Callable[[int, Person], Awaitable[bool]]
@@ -59,7 +60,7 @@ class Presses:
 
     async def _press(self, query: CallbackQuery, invocation: Invocation) -> tuple[Invocation, Reply] | None:
         press = self._buttons.read(invocation.button, now=0)
-        if press is not None and press.action is Action.DELETE and invocation.address.kind == "group":
+        if press is not None and press.action in MANAGED and invocation.address.kind == "group":
             may = await self._moderates(int(invocation.address.place), invocation.person)
             invocation = replace(invocation, may_moderate=may)
         rests = press is not None and drawing.rests(press.action)
@@ -69,7 +70,8 @@ class Presses:
         if rests and reply.cards:
             self._naps.begin(query, reply.cards[0].job)
         words = markup.plain(markup.rendered(reply.text))
-        if reply.refused or (reply.text and markup.units(words) <= markup.ALERT_UNITS_MAX):
+        speaks_alone = not reply.buttons and reply.invoice is None
+        if speaks_alone and words and (reply.refused or markup.units(words) <= markup.ALERT_UNITS_MAX):
             await self._say(query, words, alert=reply.gone is None)
             return invocation, _without_words(reply)
         await self._say(query, reply.cards[0].status if reply.cards else "")

@@ -10,6 +10,9 @@ from telegram.request import BaseRequest, RequestData
 
 CONNECT_SECONDS = 5.0
 IDLE_SECONDS = 50.0  # the API closes idle connections after some 60 s
+URGENT = "/answerPreCheckoutQuery"
+"""What must not wait for uploads to end: it has connections of its own."""
+URGENT_CONNECTIONS = 8
 
 
 class AiohttpRequest(BaseRequest):
@@ -19,6 +22,7 @@ class AiohttpRequest(BaseRequest):
         self._connections = connections
         self._read_seconds, self._upload_seconds = read_seconds, upload_seconds
         self._session: aiohttp.ClientSession | None = None
+        self._urgent: aiohttp.ClientSession | None = None
 
     @property
     def read_timeout(self) -> float:
@@ -26,22 +30,29 @@ class AiohttpRequest(BaseRequest):
 
     async def initialize(self) -> None:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=IDLE_SECONDS)
-            self._session = aiohttp.ClientSession(
-                connector=connector, headers={"User-Agent": self.USER_AGENT}, trust_env=True
-            )
+            self._session = self._pool(self._connections)
+            self._urgent = self._pool(URGENT_CONNECTIONS)
 
     async def shutdown(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions = self._session, self._urgent
+        self._session = self._urgent = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
+
+    def _pool(self, connections: int) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE_SECONDS)
+        return aiohttp.ClientSession(
+            connector=connector, headers={"User-Agent": self.USER_AGENT}, trust_env=True
+        )
 
     async def do_request(
         self, url: str, method: str, request_data: RequestData | None = None, read_timeout: Any = None,
         write_timeout: Any = None, connect_timeout: Any = None, pool_timeout: Any = None,
     ) -> tuple[int, bytes]:  # fmt: skip
         """Raises NetworkError; TimedOut where nothing was heard in time."""
-        if self._session is None:
+        pool = self._urgent if url.endswith(URGENT) else self._session
+        if pool is None:
             raise RuntimeError("not initialized")
         uploads = request_data is not None and request_data.contains_files
         seconds = _given(read_timeout, self._read_seconds) + (self._upload_seconds if uploads else 0.0)
@@ -49,7 +60,7 @@ class AiohttpRequest(BaseRequest):
                                         sock_read=seconds)  # fmt: skip
         body = _body(request_data) if request_data is not None else None
         try:
-            async with self._session.request(method, url, data=body, timeout=timeout) as response:
+            async with pool.request(method, url, data=body, timeout=timeout) as response:
                 return response.status, await response.read()
         except TimeoutError:
             raise TimedOut from None

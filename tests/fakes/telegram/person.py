@@ -44,6 +44,10 @@ class Person:
     ) -> Json:
         return await self._push(reply, **self._picture(data, caption), **fields)
 
+    async def serves(self, **content: Any) -> Json:
+        """A service message: Telegram tells the bot what the person did."""
+        return await self._push(None, **content)
+
     async def album(self, pictures: list[bytes], caption: str) -> list[Json]:
         """Each picture is a message and an update of its own; the words are under the first."""
         group = f"album{next(_albums)}"

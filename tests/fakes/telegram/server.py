@@ -19,7 +19,8 @@ import aiohttp
 from aiohttp import web
 
 from tests.fakes.telegram import entities, validate
-from tests.fakes.telegram.messages import FILE_BYTES_MAX, ApiError, ChatState, Files, Json, Messages
+from tests.fakes.telegram.messages import FILE_BYTES_MAX, ApiError, ChatState, Files, Json
+from tests.fakes.telegram.stars import Sales
 
 TOKEN = "123456789:ABCdefGHIjklMNOpqrSTUvwxYZ012345678"
 DOWNLOAD_BYTES_MAX = 20 << 20
@@ -50,7 +51,7 @@ class Call:
     at: float
 
 
-class FakeTelegram(Messages):
+class FakeTelegram(Sales):
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Call] = []
@@ -231,6 +232,11 @@ class FakeTelegram(Messages):
 
     async def on_answer_inline_query(self, fields: Json, files: Files) -> bool:
         return self._answered(fields["inline_query_id"], fields)
+
+    async def on_answer_pre_checkout_query(self, fields: Json, files: Files) -> bool:
+        if str(fields["ok"]).lower() != "true" and not fields.get("error_message"):
+            raise ApiError(400, "Bad Request: error_message is required")
+        return self._answered(fields["pre_checkout_query_id"], fields)
 
     def _answered(self, number: str, fields: Json) -> bool:
         answer = self.answers.get(str(number))

@@ -30,9 +30,13 @@ from bot.jobs.progress import Reporter
 from bot.jobs.rescuer import Rescuer
 from bot.office import Office
 from bot.operations import Operations
+from bot.payments.cashier import Cashier
+from bot.payments.herald import Herald
+from bot.payments.inbox import Inbox
 from bot.payments.shop import Shop
+from bot.payments.telegram_stars import TelegramStars
 from bot.places import Places
-from bot.platforms.telegram.client import TelegramPlatform
+from bot.platforms.telegram.client import BotStars, TelegramPlatform, bot_of
 from bot.service import Service
 from bot.signing import Signer
 from generators.messages import Accepted, Cancelled, Event, Failed, Progress, Result, Token
@@ -169,18 +173,25 @@ class Life:
         self.places = Places(self.database)
         self.board = Board(self.database, self.blobs, Cards(self.config, buttons), clock=now)
         seeds = itertools.count(1000)
+        self.inbox = Inbox(self.database, self.config, clock=self.clock)
+        bot = bot_of(self.config)
+        self.stars = TelegramStars(
+            BotStars(bot), self.inbox, self.database, self.config, clock=self.clock
+        )
+        self.shop = Shop(self.database, self.config, [self.stars], clock=self.clock)
+        self.cashier = Cashier(self.database, self.inbox, [self.stars], clock=self.clock)
         self.service = Service(
             Context(
                 database=self.database, blobs=self.blobs, config=self.config, board=self.board,
                 buttons=buttons, signer=signer, places=self.places, clock=now, seed=lambda: next(seeds),
                 operations=Operations(self.database, self.config, signer, clock=now), suggestions=SUGGESTIONS,
-                shop=Shop(self.database, self.config, [], clock=now),
-                office=Office(self.database, self.config, clock=now),
+                shop=self.shop, office=Office(self.database, self.config, clock=now),
             )
         )  # fmt: skip
         self.platform = TelegramPlatform(
-            self.service, self.config, self.database, self.places, signer, clock=self.clock
-        )
+            self.service, self.config, self.database, self.places, signer, bot=bot, stars=self.stars,
+            clock=self.clock,
+        )  # fmt: skip
         self.board.add(self.platform)
 
     def _parts(self) -> list[Any]:
@@ -190,7 +201,11 @@ class Life:
         )
         deliverer = Deliverer(self.database, self.platform, self.board, self.config, clock=now)
         self.rescuer = Rescuer(self.database, self.blobs, self.config, clock=now)
-        return [self.platform.run(), dispatcher.run(), deliverer.run(), self.board.run(), self._rescue()]
+        herald = Herald(self.database, self.platform, self.config, clock=now)
+        return [
+            self.platform.run(), dispatcher.run(), deliverer.run(), self.board.run(), herald.run(),
+            self._rescue(),
+        ]  # fmt: skip
 
     async def _rescue(self) -> None:
         while True:
