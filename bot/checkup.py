@@ -21,6 +21,7 @@ import msgspec
 
 from bot import onboarding, settings
 from bot.config import Config
+from bot.payments import products, telegram_stars
 from generators import discovery, shelf
 from storage import diagnosis, ledger, schema, transfer
 from storage.blobs import open_blobs
@@ -149,6 +150,22 @@ async def _tokens(ward: Ward) -> str:
     except onboarding.TokenTrouble as trouble:
         raise Sick("a chat cannot be reached", str(trouble)) from None
     return " ".join(found) or "none is set: the web page alone"
+
+
+async def _stars(ward: Ward) -> str:
+    """What Telegram asks of a bot that sells, before it refuses a bill."""
+    if not ward.config.secrets.telegram_token:
+        raise Skipped("Telegram's token is not set")
+    offered = [each for each in products.catalogue(ward.config).values() if products.STARS in each.price]
+    for product in offered:
+        if reason := telegram_stars.unsellable(product):
+            raise Sick(f"{product.title} {reason}.", f"Correct the price or days of {product.id}.")
+    if offered and not ward.config.payments.support:
+        raise Sick(
+            "Stars are asked for, but /paysupport can name nobody.",
+            "Set payments.support: an address or a @username. Telegram asks this of bots that sell.",
+        )
+    return f"{len(offered)} products for Stars" if offered else "nothing is sold for Stars"
 
 
 # --- the database -------------------------------------------------------------------------------------------
@@ -352,7 +369,7 @@ def _gib(size: int) -> str:
 CHECKS: dict[str, Check] = {
     "home": _home, "signing key": _signing_key, "database": _database, "schema": _schema, "ledger": _ledger,
     "clock": _clock, "connections": _connections, "blobs": _blobs, "web": _web, "devices": _devices,
-    "models": _models, "memory": _memory, "tokens": _tokens,
+    "models": _models, "memory": _memory, "tokens": _tokens, "stars": _stars,
 }  # fmt: skip
 
 

@@ -20,13 +20,14 @@ from bot.commands import (
     settings,
     setup,
     start,
+    terms,
     write,
 )
 from bot.commands.context import Asking, Context, Run
 
 _ALL = (
     imagine, write, jobs, balance, plans, buy, receipts, redeem, gift, refer, link, settings, help, start,
-    privacy, paysupport, setup, claim, admin, press,
+    privacy, paysupport, terms, setup, claim, admin, press,
 )  # fmt: skip
 REGISTRY: dict[str, Run] = {each.NAME: each.run for each in _ALL}
 

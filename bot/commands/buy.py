@@ -30,6 +30,9 @@ async def press(context: Context, asking: Asking, subject: int) -> Reply:
     for way in selling.ways(context, asking.invocation):
         if selling.subject(way) == subject:
             return await selling.sell(context, asking, way)
+    for way in context.shop.ways(asking.invocation.address.platform, for_place=True):
+        if selling.subject(way) == subject:  # its button went along into a private chat
+            raise Refusal("buy-in-group", product=way.product.title, name=way.product.name)
     raise Refusal("buy-gone")
 
 

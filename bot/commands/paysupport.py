@@ -1,4 +1,4 @@
-"""`paysupport` and `terms`: whom to ask about a payment, and the rules of what is sold."""
+"""`paysupport`: whom to ask about a payment."""
 
 from __future__ import annotations
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from bot.config import Config
+from bot.payments import products
 from bot.payments.events import AnyEvent, Paid
 from bot.payments.till import Outcome
 from storage import accounts, notices
 from storage.accounts import Identity
 from storage.database import Session
+from storage.entitlements import Entitlement
 
 
 def of_money(session: Session, config: Config, event: AnyEvent, outcome: Outcome, now: datetime) -> None:
@@ -24,6 +26,18 @@ def of_money(session: Session, config: Config, event: AnyEvent, outcome: Outcome
         _tell(session, outcome, f"paid:{key}", f"notice-paid-{outcome.product.kind}", now)
     elif outcome.taken:
         _tell(session, outcome, f"back:{key}:{outcome.taken}", "notice-refunded", now)
+
+
+def of_unpaid(
+    session: Session, config: Config, right: Entitlement, to: Identity, now: datetime, *, key: str
+) -> None:
+    """A renewal could not be charged; it may be later."""
+    product = products.known(config, f"plan:{right.plan}")
+    if product is not None:
+        notices.send(
+            session, now, key=f"unpaid:{key}", account=right.account, to=to, message="notice-unpaid",
+            product=product.title,
+        )  # fmt: skip
 
 
 def _tell(session: Session, outcome: Outcome, key: str, message: str, now: datetime) -> None:

@@ -17,15 +17,15 @@ import structlog
 
 from bot.chat import Invoice, Locale
 from bot.config import Config
-from bot.payments import checkout
+from bot.payments import checkout, notices
 from bot.payments.events import AnyEvent, Money, Paid, Period, Refunded, Subscribed
 from bot.payments.inbox import Inbox, decode, encode
 from bot.payments.products import STARS, Product
 from bot.payments.provider import ErrandHopeless, Offer, ProviderAway
 from bot.replies import say
-from storage import payments
+from storage import entitlements, payments
 from storage.accounts import Identity
-from storage.database import Database
+from storage.database import Database, Session
 from storage.errands import Errand, Letter
 from storage.payments import Order, Payment
 
@@ -84,7 +84,13 @@ class TelegramStars:
     own_only = False
 
     def __init__(
-        self, api: StarsApi, inbox: Inbox, database: Database, config: Config, *, clock: Callable[[], datetime]
+        self,
+        api: StarsApi,
+        inbox: Inbox,
+        database: Database,
+        config: Config,
+        *,
+        clock: Callable[[], datetime],
     ) -> None:
         self._api, self._inbox, self._database = api, inbox, database
         self._config, self._clock = config, clock
@@ -96,11 +102,7 @@ class TelegramStars:
         return platform == PLATFORM
 
     def price(self, product: Product) -> Money | None:
-        money = product.money(STARS)
-        is_plan = product.kind == "plan"
-        if money is None or (is_plan and product.days != SUBSCRIPTION_DAYS):
-            return None
-        return money if 1 <= money.amount <= (SUBSCRIPTION_STARS_MAX if is_plan else STARS_MAX) else None
+        return None if unsellable(product) else product.money(STARS)
 
     async def offer(self, order: Order, product: Product, *, locale: Locale) -> Offer:
         message = f"stars-{product.kind}"
@@ -138,7 +140,15 @@ class TelegramStars:
             provider=NAME, at=self._clock(), subscription=payload, order=payload, payer=payer,
             renews=state != "canceled", test=self._test,
         )  # fmt: skip
-        await self._keep(f"renewal:{update}:{payload}"[:200], state, event)
+        key = f"renewal:{update}:{payload}"[:200]
+        await self._keep(key, state, event)
+        if state == "failed":
+            await self._database.run(self._tell_unpaid, key, payload, payer)
+
+    def _tell_unpaid(self, session: Session, key: str, subscription: str, payer: Identity) -> None:
+        right = entitlements.find(session, NAME, subscription)
+        if right is not None:
+            notices.of_unpaid(session, self._config, right, payer, self._clock(), key=key)
 
     async def read(self, letter: Letter) -> list[AnyEvent]:
         return decode(letter)
@@ -150,7 +160,9 @@ class TelegramStars:
     def _event(self, charge: Charge) -> Paid | Refunded:
         if charge.is_refund:
             return Refunded(provider=NAME, at=charge.at, payment=charge.id)
-        period = Period(charge.until - PERIOD, charge.until) if charge.until else None
+        period = None
+        if charge.until is not None:  # a renewal may come before the last month is over
+            period = Period(min(charge.at, charge.until - PERIOD), charge.until)
         return Paid(
             provider=NAME, at=charge.at, payment=charge.id, money=Money(charge.stars, STARS),
             order=charge.payload, payer=charge.payer, subscription=charge.payload if period else "",
@@ -179,9 +191,9 @@ class TelegramStars:
         if errand.amount not in (0, paid.amount):
             raise ErrandHopeless("Telegram returns a payment as a whole: leave the amount out.")
         try:
-            await self._api.refund(errand.person or paid.payer, paid.external_id)
+            await self._api.refund(paid.payer or errand.person, paid.external_id)
         except StarsRefused as refused:
-            if "CHARGE_ALREADY_REFUNDED" not in str(refused):
+            if "CHARGE_ALREADY_REFUNDED" not in str(refused).upper():  # the SDK changes its letters
                 raise ErrandHopeless(str(refused)) from refused
         found: list[AnyEvent] = [Refunded(provider=NAME, at=self._clock(), payment=paid.external_id)]
         return found + await self._cancel_with(paid)
@@ -230,3 +242,14 @@ class TelegramStars:
             return await self._api.charges(offset, PAGE)
         except StarsRefused as refused:
             raise ProviderAway(str(refused)) from refused
+
+
+def unsellable(product: Product) -> str:
+    """Why Telegram would not take its price in Stars; empty where it would, or where there is none."""
+    money = product.money(STARS)
+    most = SUBSCRIPTION_STARS_MAX if product.kind == "plan" else STARS_MAX
+    if money is not None and not 1 <= money.amount <= most:
+        return f"costs {money.amount} Stars, and Telegram takes 1 to {most}"
+    if money is not None and product.kind == "plan" and product.days != SUBSCRIPTION_DAYS:
+        return f"lasts {product.days} days, and Telegram renews every {SUBSCRIPTION_DAYS}"
+    return ""

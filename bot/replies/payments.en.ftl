@@ -3,6 +3,7 @@ refused-provider-away = The payment service does not answer right now. Nothing w
 notice-paid-pack = Thank you! { $product } arrived: { $credits } credits more. **receipts** shows the payment.
 notice-paid-plan = Thank you! { $product } is active, with { $credits } credits for this period. **receipts** shows the payment.
 notice-refunded = Your payment for { $product } was returned; { $credits } credits went back with it.
+notice-unpaid = { $product } could not be renewed: there are too few Stars. Top up in Telegram (Settings, My Stars) and it goes on; nothing was charged.
 notice-flagged = A payment needs your eyes: #{ $payment } of { $provider } ({ $flag }). It is kept until you settle it.
 button-buy = Buy
 notice-referral = Somebody who was invited bought something: { $credits } credits for each of you. Thank you for telling others!
@@ -21,6 +22,7 @@ buy-which-way = How would you like to pay for **{ $product }**?
 buy-unknown = “{ $name }” is not sold here. There is: { $all }.
 buy-unknown-near = “{ $name }” is not sold here; did you mean **{ $near }**? There is: { $all }.
 buy-gone = That is no longer sold. **plans** shows what is.
+buy-in-group = { $product } is for a whole group: somebody who manages it sends `/buy { $name }` there.
 buy-only-managers = { $product } is for a whole group: somebody who manages this group can buy it here.
 
 receipts-none = You have not bought anything yet. **plans** shows what there is.
@@ -95,3 +97,6 @@ checkout-banned = This account cannot buy anything. Nothing was charged; send /p
 checkout-expired = This bill is too old. Nothing was charged; send /buy for a new one.
 checkout-paid = This bill is paid already. Nothing was charged; /receipts shows the payment.
 checkout-away = Payments cannot be taken just now. Nothing was charged; please try again in a minute.
+
+terms = What you buy here are credits and plans for { $name }; a plan renews until you cancel it. Credits pay for what you make and last as long as was shown when you bought them. What fails by our fault is never charged. Who sells is who runs { $name }: **paysupport** helps with a payment.
+hint-terms = what you agree to when you buy

@@ -14,8 +14,12 @@ from telegram import (
 from bot.chat import LOCALES, Locale
 from bot.replies import say
 
-PRIVATE = ("imagine", "write", "jobs", "balance", "settings", "help", "privacy", "start")
-GROUPS = ("imagine", "write", "jobs", "balance", "help", "privacy")
+PRIVATE = (
+    "imagine", "write", "jobs", "balance", "plans", "buy", "receipts", "redeem", "gift", "refer", "link", "settings",
+    "help", "privacy", "paysupport", "terms", "start",
+)  # fmt: skip
+"""`paysupport` and `terms` are asked of bots that sell: https://telegram.org/tos/stars"""
+GROUPS = ("imagine", "write", "jobs", "balance", "plans", "buy", "help", "privacy", "paysupport", "terms")
 ADMINS = (*GROUPS, "setup")
 SCOPES: tuple[tuple[BotCommandScope, tuple[str, ...]], ...] = (
     (BotCommandScopeAllPrivateChats(), PRIVATE),

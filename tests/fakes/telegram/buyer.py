@@ -34,15 +34,16 @@ class Buyer(Person):
         assert all(part in bill.title + bill.description for part in wanted), bill
         return bill
 
-    async def pay(self, bill: Bill, *, told: bool = True) -> str:
-        """The charge's id. `told`: whether the message about it is sent. Raises Refused."""
+    async def pay(self, bill: Bill, *, told: bool = True, ago: int = 0) -> str:
+        """The charge's id. `told`: whether the message about it is sent; `ago`: seconds. Raises Refused."""
         await self.asks(bill)
-        charge = self.server.charge(bill, self.json())
+        at = int(time.time()) - ago
+        charge = self.server.charge(bill, self.json(), at)
         if bill.period:
-            until_ = int(time.time()) + bill.period
+            until_ = at + bill.period
             self.server.stars.subscriptions.append(Subscription(bill, self.json(), charge, until_))
         if told:
-            await self.tells(bill, charge)
+            await self.tells(bill, charge, date=at)
         return charge
 
     async def asks(self, bill: Bill, **changed: object) -> None:
@@ -54,12 +55,22 @@ class Buyer(Person):
         if str(answer["ok"]).lower() != "true":
             raise Refused(answer["error_message"])
 
-    async def tells(self, bill: Bill, charge: str, **more: object) -> Json:
+    async def tells(self, bill: Bill, charge: str, *, date: int | None = None, **more: object) -> Json:
         """The message about a charge."""
         if bill.period and not more:
             found = next(each for each in self.server.stars.subscriptions if each.charge == charge)
-            more = {"subscription_expiration_date": found.until, "is_recurring": True, "is_first_recurring": True}
-        return await self.serves(successful_payment=paid(bill, charge, **more))
+            more = {
+                "subscription_expiration_date": found.until,
+                "is_recurring": True,
+                "is_first_recurring": True,
+            }
+        return await self.serves(successful_payment=paid(bill, charge, **more), date=date or int(time.time()))
+
+    async def pay_unasked(self, bill: Bill) -> str:
+        """Charged though nobody asked the bot."""
+        charge = self.server.charge(bill, self.json())
+        await self.tells(bill, charge)
+        return charge
 
     async def renews(self, bill: Bill, *, told: bool = True) -> str:
         """The next month is charged, nobody is asked."""
@@ -69,7 +80,11 @@ class Buyer(Person):
         found.until += PERIOD
         if told:
             await self.tells(
-                bill, charge, subscription_expiration_date=found.until, is_recurring=True, is_first_recurring=False
+                bill,
+                charge,
+                subscription_expiration_date=found.until,
+                is_recurring=True,
+                is_first_recurring=False,
             )
         return charge
 

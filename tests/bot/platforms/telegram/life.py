@@ -39,6 +39,7 @@ from bot.places import Places
 from bot.platforms.telegram.client import BotStars, TelegramPlatform, bot_of
 from bot.service import Service
 from bot.signing import Signer
+from generators.device import DeviceStatus
 from generators.messages import Accepted, Cancelled, Event, Failed, Progress, Result, Token
 from generators.requests import Artifact, Request, WriteText
 from storage import deliveries, flows, jobs, ledger
@@ -77,6 +78,13 @@ class Engine:
 
     def room(self) -> int:
         return max(0, 8 - len(self._cancels))
+
+    def warm(self) -> frozenset[str]:
+        return frozenset()
+
+    def devices(self) -> list[DeviceStatus]:
+        return [DeviceStatus(device="cpu", name="scripted", state="ready", resident={}, running=0, waiting=0,
+                             memory_bytes=0, restarts=0)]  # fmt: skip
 
     def submit(self, job: str, request: Request, inputs: dict[str, bytes], *, alone: bool = False) -> Any:
         self.requests.append(request)
@@ -175,9 +183,7 @@ class Life:
         seeds = itertools.count(1000)
         self.inbox = Inbox(self.database, self.config, clock=self.clock)
         bot = bot_of(self.config)
-        self.stars = TelegramStars(
-            BotStars(bot), self.inbox, self.database, self.config, clock=self.clock
-        )
+        self.stars = TelegramStars(BotStars(bot), self.inbox, self.database, self.config, clock=self.clock)
         self.shop = Shop(self.database, self.config, [self.stars], clock=self.clock)
         self.cashier = Cashier(self.database, self.inbox, [self.stars], clock=self.clock)
         self.service = Service(
