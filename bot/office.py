@@ -134,13 +134,10 @@ class Office:
         now = self._clock()
         found = _refunding(session, number, now)
         payment = found.payment
-        payers = accounts.identities(session, payment.account) if payment.account is not None else []
-        person = next(
-            (each.external_id for each in payers if each.platform == PLATFORMS.get(payment.provider)), ""
-        )
         errands.send(
             session, now, key=f"refund:{payment.provider}:{payment.external_id}", provider=payment.provider,
-            kind="refund", target=payment.external_id, amount=found.money.amount, person=person,
+            kind="refund", target=payment.external_id, amount=found.money.amount,
+            person=payment.payer,
         )  # fmt: skip
         self._audit(
             session, actor, "refund", payment.account, payment=number, amount=found.money.amount,
@@ -186,10 +183,6 @@ class Office:
             reason=actor.reason,
             **details,
         )
-
-
-PLATFORMS = {"stars": "telegram"}
-"""Providers that refund a person of their platform, not a payment alone."""
 
 
 def _payment(session: Session, number: int) -> Payment:

@@ -29,7 +29,7 @@ from storage.database import Database, Session
 from storage.errands import Errand, Letter
 from storage.payments import Order, Payment
 
-NAME = "telegram_stars"
+NAME = "stars"
 PLATFORM = "telegram"
 STARS_MAX = 25_000
 """Of one invoice: https://core.telegram.org/bots/api#sendinvoice"""

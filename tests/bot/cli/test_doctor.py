@@ -298,7 +298,7 @@ def test_prices_in_stars_that_telegram_would_refuse(doctor: Doctor) -> None:
     assert "payments.support" in found["stars"]["fix"]
     environ["ATELIER_PAYMENTS_SUPPORT"] = "@help"
     assert "stars" not in failed(doctor(**environ))
-    found = doctor(**environ, ATELIER_PLANS_BASIC_PRICE="{ xtr = 10001 }")
+    found = doctor(**environ, ATELIER_PLANS_BASIC_PRICE='{"xtr": 10001}')
     assert "Basic costs 10001 Stars" in found["stars"]["said"]
     found = doctor(**environ, ATELIER_PLANS_BASIC_DAYS="365")
     assert "Basic lasts 365 days" in found["stars"]["said"]

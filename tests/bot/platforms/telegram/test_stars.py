@@ -284,13 +284,13 @@ async def test_what_telegram_never_told_is_found_by_reconciliation(
     for _ in range(120):  # other people's, of other days, over two pages
         server.charge(Bill("elsewhere", 5, "", ""), {"id": 9, "is_bot": False, "first_name": "X"}, at=1)
     server.fail("getStarTransactions", 500, "Internal Server Error")
-    assert await life.cashier.reconcile("telegram_stars") is None
-    report = await life.cashier.reconcile("telegram_stars")
+    assert await life.cashier.reconcile("stars") is None
+    report = await life.cashier.reconcile("stars")
     assert report is not None
     assert [each.what for each in report.differences] == ["missed", "missed"]
     await has(life, ann, SMALL + BASIC)
     assert await plan(life, ann) == "basic"
-    again = await life.cashier.reconcile("telegram_stars")
+    again = await life.cashier.reconcile("stars")
     assert again is not None
     assert again.differences == ()
 
@@ -300,7 +300,7 @@ async def test_what_telegram_never_told_is_found_by_reconciliation(
 
 async def refund(life: Life, charge: str, *, amount: int = 0) -> None:
     await life.database.run(
-        errands.send, now(), key=f"refund:{charge}:{amount}", provider="telegram_stars", kind="refund",
+        errands.send, now(), key=f"refund:{charge}:{amount}", provider="stars", kind="refund",
         target=charge, amount=amount,
     )  # fmt: skip
     await life.cashier.errands()
@@ -321,7 +321,7 @@ async def test_an_admins_refund_returns_the_stars_and_takes_the_credits(
     await ann.sees("returned")
     [payment] = await paid(life, ann)
     assert payment.refunded == 150
-    report = await life.cashier.reconcile("telegram_stars")
+    report = await life.cashier.reconcile("stars")
     assert report is not None
     assert report.differences == ()
 
@@ -365,7 +365,7 @@ async def test_an_untold_refund_is_found_though_it_has_its_payments_id(life: Lif
     charge = await ann.pay(await bill_for(ann, "small"))
     await has(life, ann, SMALL)
     await ann.is_refunded(charge, told=False)
-    report = await life.cashier.reconcile("telegram_stars")
+    report = await life.cashier.reconcile("stars")
     assert report is not None
     assert [each.sentence.split(" of ")[0] for each in report.differences] == ["A refund"]
     await has(life, ann, 0)
@@ -401,7 +401,7 @@ async def test_a_plan_is_subscribed_renewed_cancelled_and_enabled_again(
 
 
 async def right(life: Life, person: Buyer, bill: Bill) -> entitlements.Entitlement:
-    found = await life.database.read(entitlements.find, "telegram_stars", bill.payload)
+    found = await life.database.read(entitlements.find, "stars", bill.payload)
     assert found is not None
     return found
 
@@ -434,7 +434,7 @@ async def test_we_cancel_a_renewal_and_let_the_person_renew_again(
     await has(life, ann, 2 * BASIC)
     for kind in ("cancel", "resume"):
         await life.database.run(
-            errands.send, now(), key=kind, provider="telegram_stars", kind=kind, target=bill.payload
+            errands.send, now(), key=kind, provider="stars", kind=kind, target=bill.payload
         )
         await life.cashier.errands()
         assert ann.subscription(bill).by_bot == (kind == "cancel")
