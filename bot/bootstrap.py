@@ -240,9 +240,11 @@ class Instance:
     def _page(self, chat: Service, hooks: dict[str, Hook]) -> WebPlatform:
         monitor = Monitor(self._database, self._rescuer, self._pool, self.board.accuracy, clock=now)
         probes = Probes(health=monitor.health, metrics=monitor.metrics)
-        return WebPlatform(
+        page = WebPlatform(
             chat, self._operations, web_settings(self._config), self._signer, self._boot, probes, hooks=hooks
         )
+        self._database.signals.on("accounts", page.part)
+        return page
 
     def _boot(self, locale: Locale) -> Boot:
         return boot(self._config, self._context.suggestions, locale)

@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from bot import fleet
-from bot.chat import Desk, Table
+from bot.chat import Desk, Locale, Table
 from bot.config import Config
 from bot.jobs import entitlement, wallets
 from bot.jobs.refusals import Refusal
+from bot.replies import say
 from bot.signing import Signer
 from storage import accounts, deliveries, jobs, ledger, overview, records
 from storage.accounts import Account, Identity
@@ -101,14 +102,14 @@ class Operations(Desk):
         if self._signer.verify(ADMIN_LINK, token, now=int(now.timestamp())) is None:
             return False
         key = f"{ADMIN_LINK}:{self._signer.digest(ADMIN_LINK, token)}"
-        until = now + timedelta(seconds=LINK_SECONDS)
+        until = now + timedelta(seconds=2 * LINK_SECONDS)  # longer than the link lives by any clock
         return await self._database.run(records.first_time, key, expires_at=until)
 
     # --- views ------------------------------------------------------------------------------------------
 
-    async def user(self, who: str) -> Table:
+    async def user(self, who: str, *, locale: Locale = "en") -> Table:
         """All about one account, but never a prompt. Raises Refusal."""
-        return await self._database.read(_user_table, self._config, who, self._clock())
+        return await self._database.read(_user_table, self._config, who, locale, self._clock())
 
     async def stats(self) -> Table:
         """The instance in figures."""
@@ -178,16 +179,18 @@ def _audit(
     )
 
 
-def _user_table(session: Session, config: Config, who: str, now: datetime) -> Table:
+def _user_table(session: Session, config: Config, who: str, locale: Locale, now: datetime) -> Table:
     account = account_of(session, who)
     plan, _ = wallets.plan_of(config, account)
     held = jobs.of_account(session, account.id, live=True)
+    owed = [("debt", say(locale, "admin-debt", debt=account.debt))] if account.debt else []
     rows = [
         ("account", f"#{account.id}"),
         ("identities", ", ".join(f"{i.platform}:{i.external_id}" for i in accounts.identities(session, account.id))),
         ("since", _time(account.created_at)),
         ("plan", plan + (f" until {_time(account.plan_until)}" if account.plan_until else "")),
         ("banned", account.banned_reason or "no"),
+        *owed,
         *((f"lot {lot.kind}", f"{lot.remaining} of {lot.granted}, until {_time(lot.expires_at)}")
           for lot in ledger.lots(session, account.id, now)),
         *((f"job #{job.id}", f"{job.state}, {job.model}, holds {job.price}") for job in held),

@@ -8,7 +8,10 @@ from bot.platforms.web.boot import Boot, CommandHint, Hint, ModelHint, Suggestio
 from bot.replies import say
 from generators import embedded
 
-COMMANDS = ("imagine", "write", "jobs", "balance", "settings", "help")
+COMMANDS = (
+    "imagine", "write", "jobs", "balance", "plans", "buy", "receipts", "redeem", "gift", "refer", "link", "settings",
+    "help", "privacy", "paysupport",
+)  # fmt: skip
 PICTURES = {
     "--ar": ("1:1", "4:3", "3:4", "16:9", "9:16"), "--size": (), "--steps": (), "--cfg": (), "--no": (),
     "--style": (), "--count": ("1", "2", "4"),

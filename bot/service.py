@@ -92,8 +92,8 @@ class Service(Chat):
         return found
 
     def _forget(self, merged: str) -> None:
-        """This account was merged into another: whoever reaches it is looked up again."""
-        self._accounts = {key: each for key, each in self._accounts.items() if str(each) != merged}
+        """This account (empty: any) was merged into another: whoever reaches it is looked up again."""
+        self._accounts = {key: each for key, each in self._accounts.items() if merged and str(each) != merged}
 
     def _way_out(self, refusal: Refusal, invocation: Invocation) -> tuple[Button, ...]:
         """What a person may do about it at once."""

@@ -79,7 +79,7 @@ async def _plan(context: Context, asking: Asking, words: list[str]) -> str:
 
 
 async def _user(context: Context, asking: Asking, words: list[str]) -> str:
-    return _drawn(await context.operations.user(_at_least(words, 1)[0]))
+    return _drawn(await context.operations.user(_at_least(words, 1)[0], locale=asking.locale))
 
 
 async def _stats(context: Context, asking: Asking, words: list[str]) -> str:

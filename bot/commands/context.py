@@ -54,8 +54,9 @@ class Asking:
 
     @property
     def key(self) -> str:
-        """The event, as a job's idempotency key."""
-        return f"{self.invocation.person.platform}:{self.account}:{self.invocation.event}"[:200]
+        """The event, as an idempotency key. It names the person, not the account: accounts merge."""
+        person = self.invocation.person
+        return f"{person.platform}:{person.id}:{self.invocation.event}"[:200]
 
     def say(self, message: str, /, **values: str | int | float) -> str:
         return say(self.locale, message, **values)

@@ -161,6 +161,6 @@ async def _upload(context: Context, asking: Asking, attachment: Attachment) -> S
         raise Refusal("refused-attachment-gone") from None
     except SourceRefused as refused:
         raise Refusal("refused-picture", reason=refused.reason, limit_mb=limit_mb) from None
-    blob = f"uploads/{asking.account}/{context.signer.digest('upload', asking.key)}"
+    blob = f"uploads/{context.signer.digest('upload', asking.key)}"
     await context.blobs.put(blob, data)
     return Source(blob=blob, size=(info.width, info.height), upload=True)

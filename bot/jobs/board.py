@@ -39,7 +39,6 @@ class Final(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class _Watch:
-    account: int
     address: Address
     note: str = ""
     live: Live | None = None
@@ -79,7 +78,7 @@ class Board:
         """Shows this job from now on, if its platform is served here; its status ends with the note."""
         address = address_of(job)
         if address.platform in self._platforms and len(self._watched) < WATCHED_MAX:
-            self._watched.setdefault(job.id, _Watch(job.account, address, note))
+            self._watched.setdefault(job.id, _Watch(address, note))
             self._news.set()
 
     def hear(self, job: int, live: Live) -> None:
@@ -196,15 +195,15 @@ class Board:
                     watch.card = self._cards.draw(job, watch.address.locale, moment)
                     watch.drawn_from = (job, moment)
                 if watch.card is not None and watch.card != watch.shown:
-                    group.create_task(self._show(watch, watch.card))
+                    group.create_task(self._show(job.account, watch, watch.card))
 
-    async def _show(self, watch: _Watch, card: Card) -> None:
+    async def _show(self, account: int, watch: _Watch, card: Card) -> None:
         async with watch.writing:
             if watch.closed:
                 return
             try:
                 platform = self._platforms[watch.address.platform]
-                if await platform.show(watch.account, watch.address, card):
+                if await platform.show(account, watch.address, card):
                     watch.shown = card
             except Exception:
                 log.exception("board.show_failed", job=card.job)

@@ -26,6 +26,10 @@ balance-total = **{ $credits ->
 balance-lot = - { $origin }: { $credits }
 balance-lot-until = - { $origin }: { $credits }, good until { $until } UTC
 balance-plan = Plan **{ $plan }**: { $running } at once, { $waiting } in line, up to { $count } pictures a prompt.
+balance-debt = You owe { $debt ->
+    [one] { $debt } credit
+   *[other] { $debt } credits
+}: a payment was taken back after its credits were used. The next credits that you buy or are given repay this first; your daily allowance is not touched.
 lot-daily = Daily allowance
 lot-monthly = Monthly allowance
 lot-reward = Reward
@@ -87,6 +91,10 @@ admin-planned = { $who } is on { $plan }{ $days ->
     [one] {" "}for one day.
    *[other] {" "}for { $days } days.
 }
+admin-debt = { $debt ->
+    [one] { $debt } credit is
+   *[other] { $debt } credits are
+} owed: a payment was taken back after they were used. What is bought or granted next repays this first, the daily allowance never.
 admin-banned = { $who } is banned and sees the reason.
 admin-device-drain = { $device } takes no more jobs. What runs there finishes; `admin pool` shows when it is drained.
 admin-device-resume = { $device } takes jobs again.

@@ -20,6 +20,7 @@ balance-total = 可用 **{ $credits } 积分**
 balance-lot = - { $origin }：{ $credits }
 balance-lot-until = - { $origin }：{ $credits }，有效期至 { $until } UTC
 balance-plan = 套餐 **{ $plan }**：同时运行 { $running } 个，排队 { $waiting } 个，每个提示词最多 { $count } 张图。
+balance-debt = 你还欠 { $debt } 积分：有一笔付款在积分用掉之后被退回。之后购买或得到的积分会先用来偿还，每日额度不受影响。
 lot-daily = 每日额度
 lot-monthly = 每月额度
 lot-reward = 奖励
@@ -80,6 +81,7 @@ admin-planned = { $who } 的套餐已设为 { $plan }{ $days ->
     [0] ，直到更改。
    *[other] ，为期 { $days } 天。
 }
+admin-debt = 欠 { $debt } 积分：有一笔付款在积分用掉之后被退回。之后购买或发放的积分会先用来偿还，每日额度除外。
 admin-banned = { $who } 已被封禁，并会看到原因。
 admin-device-drain = { $device } 不再接收新任务，正在运行的会完成；`admin pool` 会显示何时已排空。
 admin-device-resume = { $device } 已恢复接收任务。

@@ -26,6 +26,7 @@ from storage.ledger.grants import (
     grant,
     granted,
     lots,
+    owed,
     split,
     take,
     was_granted,
@@ -36,6 +37,6 @@ from storage.ledger.reversals import Reversed, forgive, restore, reverse
 
 __all__ = [
     "RANKS", "Drift", "Grant", "Insufficient", "LedgerError", "Lot", "LotKind", "Reversed", "absorb",
-    "balance_of_books", "check", "expire", "forgive", "grant", "granted", "hold", "lots", "post", "restore", "reverse",
-    "settle", "split", "take", "was_granted",
+    "balance_of_books", "check", "expire", "forgive", "grant", "granted", "hold", "lots", "owed", "post", "restore",
+    "reverse", "settle", "split", "take", "was_granted",
 ]  # fmt: skip

@@ -348,6 +348,23 @@ async def test_a_worker_that_dies_costs_nothing_and_the_picture_comes(page: Page
     await check_charges(page, instance, states=["completed"])
 
 
+async def test_an_open_page_follows_its_account_when_it_is_joined_with_another(
+    open_page: Callable[..., Any],
+) -> None:
+    older, younger = await open_page(), await open_page()
+    await ask(younger, "a red apple")
+    await finished(turn(younger, 0))
+    await ask(older, "/link")
+    code = (await older.locator("#panel-body code").inner_text()).removeprefix("link ")
+    await older.keyboard.press("Escape")
+    await ask(younger, f"/link {code}")
+    await expect(younger.locator("#panel-body")).to_contain_text("one account for both")
+    await younger.keyboard.press("Escape")
+    await ask(older, "a blue whale")
+    await expect(younger.locator(".turn")).to_have_count(2)
+    await finished(turn(younger, 1))
+
+
 # --- operators ----------------------------------------------------------------------------------------------
 
 

@@ -100,6 +100,10 @@ class WebPlatform:
             await runner.cleanup()
             log.info("web.stopped")
 
+    def part(self, merged: str) -> None:
+        """An account was merged into another: its open pages come back as the other's."""
+        self._feeds.part(merged)
+
     async def show(self, account: int, address: Address, card: Card) -> bool:
         self._feeds.push(account, card)
         return True

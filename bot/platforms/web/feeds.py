@@ -109,6 +109,13 @@ class Feeds:
         if not self._open[account]:
             del self._open[account]
 
+    def part(self, merged: str) -> None:
+        """Ends the feeds of an account (empty: of all) that became another: its pages come back as that one."""
+        for account, feeds in self._open.items():
+            if merged in ("", str(account)):
+                for feed in feeds:
+                    feed.close()
+
     def tell(self, account: int, text: str) -> int:
         """Words for each open page of an account; returns how many there are."""
         feeds = self._open.get(account, set())

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,14 @@ class Stage:
         await self.world.real.run(
             ledger.grant, account, [Grant(key=f"given-{next(_events)}", kind="gift", amount=credits)], now()
         )
+
+    async def owe(self, by: str, credits: int) -> None:
+        """Buys and spends credits whose payment is then returned. Without an allowance nothing else is spent first."""
+        account, key = await self.world.person(by), f"pack-{next(_events)}"
+        await self.world.real.run(ledger.grant, account, [Grant(key=key, kind="pack", amount=credits)], now())
+        await self.made("imagine", f"an apple -n {credits}", by=by)
+        reverse = partial(ledger.reverse, key=f"refund-{key}", reason="refund")
+        await self.world.real.run(reverse, account, [key], now())
 
 
 def button(card: Card, action: Action) -> str:

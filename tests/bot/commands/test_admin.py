@@ -14,7 +14,7 @@ from generators.device import DeviceStatus
 from storage import devices, records
 from storage.tables import DeviceRow
 from storage.types import from_now
-from tests.bot.commands.stage import Stage, stage
+from tests.bot.commands.stage import Open, Stage, stage
 
 ADMINS = {
     "ATELIER_ADMINS_OWNER": "test:boss", "ATELIER_ADMINS_BILLING": "test:bill",
@@ -112,6 +112,15 @@ async def test_user_and_stats_show_figures_and_never_a_prompt(office: Stage) -> 
     stats = (await office.say("admin", "stats", by="sue")).text
     assert "jobs completed" in stats
     assert "secret" not in user + stats
+
+
+async def test_user_shows_a_debt_in_a_sentence(open_stage: Open) -> None:
+    play = await open_stage(**ADMINS, ATELIER_PLANS_FREE_CREDITS_DAY="0")
+    await play.say("balance")
+    assert "debt" not in (await play.say("admin", "user test:ann", by="sue")).text
+    await play.owe("ann", 1)
+    assert "1 credit is owed: a payment" in (await play.say("admin", "user test:ann", by="sue")).text
+    assert "欠 1 积分" in (await play.say("admin", "user test:ann", by="sue", locale="zh")).text
 
 
 # --- the pool -----------------------------------------------------------------------------------------------

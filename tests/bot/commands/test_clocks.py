@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -26,6 +27,29 @@ async def test_a_claim_code_a_link_and_a_button_are_good_under_a_clock_that_is_o
     assert await there.redeem(parse_qs(urlsplit(link).query)["token"][0])
     card = await play.made("imagine", "an apple")
     assert not (await elsewhere.press(button(card, Action.AGAIN))).refused
+
+
+async def test_an_admin_link_of_a_clock_that_is_ahead_is_still_good_only_once(play: Stage) -> None:
+    def under(minutes: int) -> Operations:
+        clock = partial(_later, minutes)
+        return Operations(play.world.real, play.config, play.signer, clock=clock)
+
+    token = parse_qs(urlsplit(under(9).admin_link("http://x")).query)["token"][0]
+    assert await under(0).redeem(token)
+    await play.world.real.run(records.forget_nonces, _later(15))
+    assert not await under(15).redeem(token)
+
+
+async def test_a_link_of_accounts_under_a_clock_that_is_ahead_is_still_good_only_once(play: Stage) -> None:
+    ahead = play.but(clock=partial(_later, 9))
+    code = (await ahead.say("link")).text.split("link ")[1].split("`")[0]
+    assert not (await play.say("link", code, by="bob")).refused
+    await play.world.real.run(records.forget_nonces, _later(15))
+    assert (await play.but(clock=partial(_later, 15)).say("link", code, by="eve")).refused
+
+
+def _later(minutes: int) -> datetime:
+    return now() + timedelta(minutes=minutes)
 
 
 async def test_a_code_of_a_console_whose_clock_is_ahead_is_still_good_only_once(play: Stage) -> None:

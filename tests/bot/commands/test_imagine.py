@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 from pathlib import Path
 
 from PIL import Image
@@ -11,6 +12,7 @@ from bot.chat import Action, Audience, Card
 from generators import requests
 from generators.requests import ImageToImage, Request, TextToImage
 from tests.bot.commands.stage import Open, Stage, button
+from tests.bot.jobs.world import now
 
 
 async def request_of(play: Stage, card: Card) -> Request:
@@ -21,6 +23,10 @@ def png(width: int = 64, height: int = 64) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (width, height), "red").save(file, "PNG")
     return file.getvalue()
+
+
+async def stored(play: Stage) -> set[str]:
+    return {key async for keys in play.world.blobs.older_than(now() + timedelta(days=1)) for key in keys}
 
 
 async def test_words_become_a_labelled_picture_with_buttons(play: Stage) -> None:
@@ -61,6 +67,19 @@ async def test_a_picture_that_is_sent_or_answered_is_the_start(play: Stage) -> N
     answered = await request_of(play, await play.made("imagine", "at night", origin=sent.job))
     assert isinstance(answered, ImageToImage)
     assert answered.source == f"jobs/{sent.job}/1/0.png"
+
+
+async def test_an_event_that_comes_again_after_its_account_was_joined_makes_no_second_job(
+    play: Stage,
+) -> None:
+    await play.say("balance", by="bob")  # the older account: it stays
+    first = await play.made("imagine", "an apple", picture=png(), event="same")
+    kept = await stored(play)
+    code = (await play.say("link")).text.split("link ")[1].split("`")[0]
+    assert not (await play.say("link", code, by="bob")).refused
+    again = await play.say("imagine", "an apple", picture=png(), event="same")
+    assert [card.job for card in again.cards] == [first.job]
+    assert await stored(play) == kept  # the picture is not kept twice
 
 
 async def test_nobody_can_answer_anothers_result_in_private(play: Stage) -> None:

@@ -63,6 +63,17 @@ async def test_balance_says_when_the_network_has_had_its_share(play: Stage) -> N
     assert "**20 credits**" in again.text
 
 
+async def test_balance_says_what_is_owed_and_what_repays_it(open_stage: Open) -> None:
+    play = await open_stage(ATELIER_PLANS_FREE_CREDITS_DAY="0")
+    await play.owe("ann", 2)
+    assert "You owe 2 credits: a payment was taken back" in (await play.say("balance")).text
+    assert "你还欠 2 积分" in (await play.say("balance", locale="zh")).text
+    await play.give("ann", 5)
+    said = (await play.say("balance")).text
+    assert "**3 credits**" in said
+    assert "owe" not in said
+
+
 async def test_a_monthly_plan_gives_its_credits(open_stage: Open) -> None:
     play = await open_stage(ATELIER_ADMINS_OWNER="test:boss")
     await play.say("balance")

@@ -16,10 +16,10 @@ const thread = new Thread({ onPress: press, onOpen: (picture) => lightbox.open(t
 const panel = new Panel({ onReply: (reply) => follow(reply) });
 const composer = new Composer({ onSend: send });
 
-/** Sends what was typed; `/help` and its like open the panel. */
+/** Sends what was typed; `/help` and its like open the panel, which also says that there is no such command. */
 function send(request) {
   const [, command, rest] = /^\/([a-z]+)(?:\s+([\s\S]*))?$/.exec(request.text.trim()) ?? [];
-  if (boot.commands.some((known) => known.name === command)) {
+  if (command) {
     if (!["imagine", "write"].includes(command)) return panel.open(command, rest);
     request = { ...request, command, text: rest ?? "" };
   }
