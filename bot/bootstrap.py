@@ -39,6 +39,7 @@ from bot.office import Office
 from bot.operations import Operations
 from bot.page import boot
 from bot.payments.cashier import Cashier
+from bot.payments.discord_sku import DiscordSku
 from bot.payments.herald import Herald
 from bot.payments.inbox import Inbox
 from bot.payments.provider import Provider
@@ -46,6 +47,8 @@ from bot.payments.shop import Shop
 from bot.payments.telegram_stars import TelegramStars
 from bot.places import Places
 from bot.platforms.discord.client import DiscordPlatform
+from bot.platforms.discord.rest import Rest
+from bot.platforms.discord.storefront import ShopNews, Storefront
 from bot.platforms.telegram.client import BotStars, TelegramPlatform, TolerantBot
 from bot.platforms.telegram.client import bot_of as telegram_bot
 from bot.platforms.web.boot import Boot
@@ -135,9 +138,11 @@ class Instance:
         self._rescuer = Rescuer(database, blobs, config, clock=now)
         self._operations = operations_of(config, database)
         self._inbox = Inbox(database, config, clock=now)
+        self._rest = Rest()
+        self._skus = self._sell_skus(self._rest) if config.secrets.discord_token else None
         self._telegram = telegram_bot(config) if config.secrets.telegram_token else None
         self._stars = self._sell_for_stars(self._telegram) if self._telegram else None
-        self._providers: list[Provider] = [each for each in (self._stars,) if each is not None]
+        self._providers: list[Provider] = [each for each in (self._skus, self._stars) if each is not None]
         self.places = Places(database)
         shop = Shop(database, config, self._providers, clock=now)
         self._context = Context(
@@ -214,6 +219,9 @@ class Instance:
         for task in tasks:
             task.cancel()
 
+    def _sell_skus(self, rest: Rest) -> DiscordSku:
+        return DiscordSku(self._config, Storefront(rest), clock=now)
+
     def _sell_for_stars(self, bot: TolerantBot) -> TelegramStars:
         return TelegramStars(BotStars(bot), self._inbox, self._database, self._config, clock=now)
 
@@ -222,10 +230,13 @@ class Instance:
         chat, config = Service(self._context), self._config
         made: list[Platform] = []
         hooks: dict[str, Hook] = {}
-        if config.secrets.discord_token:
+        if self._skus is not None:
             made.append(
-                DiscordPlatform(chat, config, self._database, self.places, self._context.buttons, clock=now)
-            )
+                DiscordPlatform(
+                    chat, config, self._database, self.places, self._context.buttons, clock=now, rest=self._rest,
+                    shop=ShopNews(self._inbox, self._skus),
+                )
+            )  # fmt: skip
         if self._telegram is not None and self._stars is not None:
             telegram = TelegramPlatform(
                 chat, config, self._database, self.places, self._signer, bot=self._telegram,

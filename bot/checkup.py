@@ -168,6 +168,16 @@ async def _stars(ward: Ward) -> str:
     return f"{len(offered)} products for Stars" if offered else "nothing is sold for Stars"
 
 
+async def _discord_shop(ward: Ward) -> str:
+    token = ward.config.secrets.discord_token
+    if not token or not any(each.discord_sku for each in products.catalogue(ward.config).values()):
+        raise Skipped("nothing is sold on Discord")
+    try:
+        return await onboarding.discord_shop(ward.config, token)
+    except onboarding.TokenTrouble as trouble:
+        raise Sick("Discord's shop and config.toml differ", str(trouble)) from None
+
+
 # --- the database -------------------------------------------------------------------------------------------
 
 
@@ -370,6 +380,7 @@ CHECKS: dict[str, Check] = {
     "home": _home, "signing key": _signing_key, "database": _database, "schema": _schema, "ledger": _ledger,
     "clock": _clock, "connections": _connections, "blobs": _blobs, "web": _web, "devices": _devices,
     "models": _models, "memory": _memory, "tokens": _tokens, "stars": _stars,
+    "discord shop": _discord_shop,
 }  # fmt: skip
 
 

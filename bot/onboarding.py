@@ -13,12 +13,17 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
+import msgspec
 
 from bot.config import Config
+from bot.payments import products
+from bot.payments.discord_sku import SUBSCRIPTION, Sku
+from bot.payments.products import Product
 from bot.platforms.discord.client import invite_url
 
 PRIVILEGED_FLAGS = (1 << 12) | (1 << 14) | (1 << 18)
 """Application flags that say a privileged intent is granted: presence, members, message content."""
+AVAILABLE, GUILD_SUBSCRIPTION, USER_SUBSCRIPTION = 1 << 2, 1 << 7, 1 << 8  # flags of a SKU
 TIMEOUT = aiohttp.ClientTimeout(total=20)
 SECRETS_FILE = Path("secrets.env")
 
@@ -44,6 +49,36 @@ async def discord(config: Config, token: str) -> list[str]:
     if not application.get("bot_public", True):
         found.append("Discord: the bot is not public, so only you can add it to servers.")
     return [*found, *(f"{what}: {link}" for what, link in invitations(identity))]
+
+
+async def discord_shop(config: Config, token: str) -> str:
+    """Whether each SKU of config.toml is in Discord's shop, of the right kind and for sale."""
+    api, headers = config.discord.api_base.rstrip("/"), {"Authorization": f"Bot {token}"}
+    _, application = await _get(f"{api}/applications/@me", headers)
+    status, answer = await _ask(f"{api}/applications/{application.get('id', '')}/skus", headers)
+    if status != 200 or not isinstance(answer, list):
+        raise TokenTrouble(f"Discord does not show its shop ({status}): enable monetization in the portal.")
+    listed = {each.id: each for each in msgspec.convert(answer, list[Sku])}
+    sold = [each for each in products.catalogue(config).values() if each.discord_sku]
+    for product in sold:
+        if trouble := _sku_trouble(product, listed.get(product.discord_sku)):
+            raise TokenTrouble(f"The SKU of {product.id} {trouble}")
+    return f"{len(sold)} SKUs for sale"
+
+
+def _sku_trouble(product: Product, sku: Sku | None) -> str:
+    """What is wrong with it, with the fix; or nothing."""
+    if sku is None:
+        return "is not in this application's shop: copy its number anew from the portal, Monetization, Manage SKUs."
+    scope = GUILD_SUBSCRIPTION if product.for_place else USER_SUBSCRIPTION
+    if product.kind == "plan" and not (sku.type >= SUBSCRIPTION and sku.flags & scope):
+        wanted = "guild" if product.for_place else "user"
+        return f"must be a {wanted} subscription there: make one in the portal and take its number."
+    if product.kind == "pack" and sku.type >= SUBSCRIPTION:
+        return "must be a consumable (or durable, bought once): make one in the portal and take its number."
+    if not sku.flags & AVAILABLE:
+        return "is not published: set its price and publish it in the portal, Monetization, Manage SKUs."
+    return ""
 
 
 def invitations(application: str) -> list[tuple[str, str]]:
@@ -102,14 +137,19 @@ def keep(tokens: dict[str, str], path: Path = SECRETS_FILE) -> None:
 
 
 async def _get(url: str, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
-    """Status and JSON object. Raises TokenTrouble, which never quotes the URL: it may hold a token."""
+    """Status and JSON object. Raises TokenTrouble."""
+    status, answer = await _ask(url, headers)
+    return status, cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+
+
+async def _ask(url: str, headers: dict[str, str]) -> tuple[int, object]:
+    """Status and JSON. Raises TokenTrouble, which never quotes the URL: it may hold a token."""
     try:
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT) as session,
             session.get(url, headers=headers, allow_redirects=False) as response,
         ):
-            answer = json.loads(await response.content.read(1_000_000))
-            return response.status, cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+            return response.status, json.loads(await response.content.read(1_000_000))
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise TokenTrouble(
             f"no usable answer ({type(error).__name__}): check the network and api_base"

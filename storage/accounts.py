@@ -53,9 +53,16 @@ _FIND = Prepared(
 )
 
 
+PLACE = "place:"
+
+
 def place(platform: str, external_id: str) -> Identity:
     """A server or group as the owner of a wallet."""
-    return Identity(platform=platform, external_id=f"place:{external_id}")
+    return Identity(platform=platform, external_id=f"{PLACE}{external_id}")
+
+
+def is_place(identity: Identity) -> bool:
+    return identity.external_id.startswith(PLACE)
 
 
 def resolve(session: Session, identity: Identity, now: datetime) -> int:

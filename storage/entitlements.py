@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import func, literal, select, update
 from sqlalchemy.orm import Session
 
 from storage.payment_tables import EntitlementRow
@@ -56,6 +56,8 @@ def hear(session: Session, account: int, news: News) -> Entitlement:
     News older than the newest changes nothing, but that a period which was paid for is not cut short.
     """
     ended_at = news.at if news.ended else None
+    known = EntitlementRow.ended_at
+    first_end = func.coalesce(known, literal(news.at, known.type)) if news.ended else None
     session.execute(
         insert_for(session)(EntitlementRow)
         .values(
@@ -70,7 +72,7 @@ def hear(session: Session, account: int, news: News) -> Entitlement:
     )
     session.execute(
         row.where(EntitlementRow.heard_at <= news.at).values(
-            plan=news.plan, since=news.since, until=news.until, renews=news.renews, ended_at=ended_at,
+            plan=news.plan, since=news.since, until=news.until, renews=news.renews, ended_at=first_end,
             heard_at=news.at,
         )
     )  # fmt: skip

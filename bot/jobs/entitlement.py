@@ -17,6 +17,7 @@ from storage.database import Session
 from storage.entitlements import Entitlement, News
 
 FREE = "free"
+GIVEN = frozenset({"admin", "gift", "promo"})  # sources of rights that nobody paid for
 
 
 def in_force(
@@ -31,7 +32,7 @@ def in_force(
         return InForce(plan=FREE, derive_at=derive_at)
     best, _ = max(live, key=lambda pair: (plans[pair[0].plan].weight, pair[1], pair[0].id))
     return InForce(
-        plan=best.plan, since=best.since, until=best.until, derive_at=derive_at, entitlement=best.id
+        plan=best.plan, since=best.since, until=_paid_until(best), derive_at=derive_at, entitlement=best.id
     )
 
 
@@ -84,6 +85,11 @@ def _live(each: Entitlement, plans: Mapping[str, Plan], now: datetime, grace_sec
         return _NEVER
     end = each.until + timedelta(seconds=grace_seconds if each.renews else 0)
     return end if end > now else None
+
+
+def _paid_until(each: Entitlement) -> datetime | None:
+    """The end of its present period. What a provider leaves open is paid for month by month."""
+    return each.since + allowances.MONTH if each.until is None and each.source not in GIVEN else each.until
 
 
 _NEVER = datetime.max.replace(tzinfo=allowances.UTC)

@@ -22,7 +22,7 @@ from storage.errands import Errand
 
 ROUND_SECONDS = 2.0
 LETTERS_SECONDS = 60.0
-RECONCILE_SECONDS = 3600.0
+RECONCILE_SECONDS, AGAIN_SECONDS = 3600.0, 30.0  # after it was done; after nobody answered
 LEASE_SECONDS = 120
 BACKOFF_SECONDS_MAX = 3600.0
 RECONCILED_BACK = timedelta(days=7)
@@ -44,12 +44,13 @@ class Cashier:
         self._reconciler = Reconciler(database, inbox, clock=clock)
         self._owner = secrets.token_hex(8)
         self.reports: dict[str, Report] = {}
+        self._due: dict[str, datetime] = {}
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(ROUND_SECONDS, self.errands))
             group.create_task(self._every(LETTERS_SECONDS, self.letters))
-            group.create_task(self._every(RECONCILE_SECONDS, self.reconcile_all))
+            group.create_task(self._every(AGAIN_SECONDS, self.reconcile_all))
 
     async def errands(self) -> None:
         """Those that are due, one after the other."""
@@ -65,10 +66,14 @@ class Cashier:
                 await self._inbox.open(provider, letter)
 
     async def reconcile_all(self) -> None:
+        """Each provider that is due; one that was away is asked again soon."""
         for name in self.providers:
-            lease = f"reconcile:{name}"
-            if await self._database.run(places.lead, lease, self._owner, seconds=int(RECONCILE_SECONDS) // 2):
-                await self.reconcile(name)
+            if self._due.get(name, self._clock()) > self._clock():
+                continue
+            lease, seconds = f"reconcile:{name}", int(RECONCILE_SECONDS) // 2
+            leads = await self._database.run(places.lead, lease, self._owner, seconds=seconds)
+            if not leads or await self.reconcile(name) is not None:
+                self._due[name] = self._clock() + timedelta(seconds=RECONCILE_SECONDS)
 
     async def reconcile(self, name: str) -> Report | None:
         """None when the provider is away: nothing was compared, nothing is taken away."""

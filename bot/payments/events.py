@@ -47,6 +47,7 @@ class Paid(Event, frozen=True, kw_only=True):
     instead_of: str = ""  # the product that this one replaces from now on within a period that was paid for
     renews: bool = False
     test: bool = False
+    listed: bool = False  # the provider names no amounts: `money` is our price, which proves nothing
     consume: bool = False  # the provider wants to hear that it was given (Discord's consumables)
 
 

@@ -43,7 +43,7 @@ def of_unpaid(
 def _tell(session: Session, outcome: Outcome, key: str, message: str, now: datetime) -> None:
     if outcome.account is None or outcome.product is None:
         return
-    people = accounts.identities(session, outcome.account)
+    people = [each for each in accounts.identities(session, outcome.account) if not accounts.is_place(each)]
     if people:
         notices.send(
             session, now, key=key, account=outcome.account, to=people[-1], message=message,

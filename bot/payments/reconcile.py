@@ -62,7 +62,7 @@ class Reconciler:
 
     async def _compare(self, event: AnyEvent) -> list[Difference]:
         """Known on both sides: do the amounts agree?"""
-        if not isinstance(event, Paid):
+        if not isinstance(event, Paid) or event.listed:
             return []
         ours = await self._database.read(payments.find, event.provider, event.payment)
         if ours is None or (ours.amount, ours.currency) == (event.money.amount, event.money.currency):

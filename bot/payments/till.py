@@ -85,7 +85,8 @@ def settle(
 
 def _paid(session: Session, config: Config, event: Paid, now: datetime) -> Outcome:
     payment = payments.hear(session, event.provider, event.payment, now)
-    if payment.arrived:
+    if payment.arrived and not _is_known_now(config, payment, event):
+        _consume(session, event, payment.flag, now)
         return Outcome(account=payment.account, payment=payment.id, new=False)
     order = payments.order(session, event.order) if event.order else None
     right = _right(session, event.provider, event.subscription)
@@ -96,20 +97,30 @@ def _paid(session: Session, config: Config, event: Paid, now: datetime) -> Outco
         payments.pay_order(session, order.id)
     payments.change(
         session, payment.id, account_id=account.id if account else None, order_id=order.id if order else None,
-        product=product.id if product else "", subscription=event.subscription,
+        product=product.id if product else event.product, subscription=event.subscription,
         payer=event.payer.external_id if event.payer else "", amount=event.money.amount,
         currency=event.money.currency, test=event.test, flag=flag or "", arrived=True, paid_at=event.at,
         refunded=min(payment.refunded, _whole(event.money.amount)),
     )  # fmt: skip
-    if event.consume:
-        errands.send(
-            session, now, key=f"consume:{event.provider}:{event.payment}", provider=event.provider,
-            kind="consume", target=event.payment,
-        )  # fmt: skip
+    _consume(session, event, flag or "", now)
     if flag is None and product is not None:
         heard = payments.hear(session, event.provider, event.payment, now)
         _give(session, config, heard, product, event, now)
     return Outcome(account=account.id if account else None, product=product, payment=payment.id, flag=flag)
+
+
+def _is_known_now(config: Config, payment: Payment, event: Paid) -> bool:
+    """Whether it waited for a product that has been configured since."""
+    return payment.flag == "unknown_product" and products.known(config, event.product) is not None
+
+
+def _consume(session: Session, event: Paid, flag: str, now: datetime) -> None:
+    """What was given may be bought again; what an admin has to look at stays as it is."""
+    if event.consume and not flag:
+        errands.send(
+            session, now, key=f"consume:{event.provider}:{event.payment}", provider=event.provider,
+            kind="consume", target=event.payment,
+        )  # fmt: skip
 
 
 def _give(
@@ -274,7 +285,8 @@ def _subscribed(session: Session, config: Config, event: Subscribed, now: dateti
     before = entitlements.find(session, event.provider, event.subscription)
     after = entitlements.hear(session, account.id, _news(event, product, right))
     entitlement.derive(session, config, account.id, now)
-    return Outcome(account=account.id, product=product, new=before != after)
+    is_new = before is None or msgspec.structs.replace(before, heard_at=after.heard_at) != after
+    return Outcome(account=account.id, product=product, new=is_new)
 
 
 def _news(event: Subscribed, product: Product, right: Entitlement | None) -> News:
@@ -323,13 +335,19 @@ def _objection(
         return "unknown_product"
     if order is not None and order.provider != event.provider:
         return "other_provider"
-    if not _is_later_payment(session, event) and event.money != _asked(event, order, product):
+    if not _is_as_promised(session, event, order, product):
         return "wrong_amount"
     if account.banned_reason is not None:
         return "banned"
     if order is not None and _is_paid_otherwise(session, event, order):
         return "paid_twice"
     return None
+
+
+def _is_as_promised(session: Session, event: Paid, order: Order | None, product: Product) -> bool:
+    if event.listed or _is_later_payment(session, event):
+        return True
+    return event.money == _asked(event, order, product)
 
 
 def _is_later_payment(session: Session, event: Paid) -> bool:

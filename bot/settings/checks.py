@@ -13,6 +13,7 @@ from bot.settings.keys import NAME, nearest
 from generators import schedulers
 
 FREE = "free"
+_SKU = re.compile(r"[0-9]{15,20}")
 _ADMIN = re.compile(r"[a-z]+:\S+")
 
 
@@ -29,6 +30,7 @@ def check(config: Config) -> None:
     _addresses(config)
     _webhook(config)
     _pool(config.pool)
+    _discord_shop(config)
     compile_rules(config.safety)
 
 
@@ -80,6 +82,24 @@ def _webhook(config: Config) -> None:
         raise ConfigError("telegram.webhook_url needs ATELIER_TELEGRAM_WEBHOOK_SECRET, any long random word.")
     if not config.web.enabled:
         raise ConfigError("telegram.webhook_url needs web.enabled = true: Telegram calls the page's server.")
+
+
+def _discord_shop(config: Config) -> None:
+    """Discord names no amounts: a payment there counts with our price."""
+    sold: dict[str, str] = {}
+    tables = {"plans": config.plans, "packs": config.packs}
+    for path, product in ((f"{kind}.{name}", each) for kind in tables for name, each in tables[kind].items()):
+        sku = product.discord_sku
+        if sku and not _SKU.fullmatch(sku):
+            raise ConfigError(f'{path}.discord_sku must be the number that the portal shows, not "{sku}".')
+        if sku and "usd" not in product.price:
+            raise ConfigError(
+                f"{path}.discord_sku needs usd in {path}.price: what you ask for it there, in cents."
+            )
+        if sku in sold:
+            raise ConfigError(f"{path}.discord_sku is that of {sold[sku]} too: each SKU sells one thing.")
+        if sku:
+            sold[sku] = path
 
 
 def _at_most(path: str, key: str, value: int, limit: int) -> None:

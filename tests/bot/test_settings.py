@@ -20,6 +20,7 @@ from bot.settings.keys import SECTIONS, keys_of
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
 REAL_MODELS = ("sd15", "sdxl", "sd35", "flux", "flux-dev", "sana", "pixart", "qwen-image", "qwen", "llama")
+SKU = "discord_sku = '123456789012345678'"
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +256,18 @@ def test_two_homes_are_refused() -> None:
             ("models.tiny.scheduler", 'did you mean "euler"?'),
         ),
         ("[styles.x]\nprompt = 'nice'", ("styles.x.prompt", "{prompt}")),
+        (
+            "[packs.small]\ncredits = 1\ndiscord_sku = 'small'",
+            ("packs.small.discord_sku", "the portal shows"),
+        ),
+        (
+            f"[plans.free]\n[plans.basic]\nprice = {{eur = 499}}\n{SKU}",
+            ("plans.basic.discord_sku", "usd in plans.basic.price"),
+        ),
+        (
+            f"[plans.free]\n[plans.basic]\n{SKU}\n[plans.pro]\n{SKU}",
+            ("plans.pro.discord_sku", "plans.basic"),
+        ),
         ("[admins]\nowner = ['bob']", ("admins.owner", '"bob"', "platform:id")),
         ("[database]\nurl = 'mysql://me:hunter2@db'", ("database.url", "postgresql://")),
         ("[storage]\nblobs = 'ftp://x'", ("storage.blobs", "s3://")),

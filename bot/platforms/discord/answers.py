@@ -60,9 +60,22 @@ class Answers:
     async def give(self, turn: Turn, reply: Reply) -> None:
         """Shows the reply. What Discord refuses altogether is logged."""
         try:
-            await self._give(turn, reply)
+            await self._give_in_any_way(turn, reply)
         except (Refused, TryLater) as error:
             log.warning("discord.answer_lost", error=str(error))
+
+    async def _give_in_any_way(self, turn: Turn, reply: Reply) -> None:
+        """A SKU that Discord does not sell spoils its button, and must not spoil the words."""
+        try:
+            await self._give(turn, reply)
+        except Refused as refused:
+            others = tuple(each for each in reply.buttons if not each.sku)
+            if refused.status != 400 or others == reply.buttons:
+                raise
+            log.error(
+                "discord.sku_refused", fix="run `atelier doctor`: it compares discord_sku with the shop"
+            )
+            await self._give(turn, msgspec.structs.replace(reply, buttons=others))
 
     async def _give(self, turn: Turn, reply: Reply) -> None:
         if reply.gone is not None:

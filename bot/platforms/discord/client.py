@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -33,6 +34,7 @@ from bot.platforms.discord.messages import Messages
 from bot.platforms.discord.outlets import MESSAGE
 from bot.platforms.discord.rest import Refused, Rest
 from bot.platforms.discord.resting import Naps
+from bot.platforms.discord.storefront import ENTITLEMENT_EVENTS, SUBSCRIPTION_EVENTS, ShopNews
 from bot.platforms.discord.ways import Tokens, Writers
 from bot.replies import say
 from storage import places as places_storage
@@ -67,11 +69,12 @@ class DiscordPlatform:
 
     def __init__(
         self, chat: Chat, config: Config, database: Database, places: Places, buttons: Buttons,
-        *, clock: Callable[[], datetime],
+        *, clock: Callable[[], datetime], rest: Rest | None = None, shop: ShopNews | None = None,
     ) -> None:  # fmt: skip
+        """`rest` is shared with the payment provider, `shop` brings it the news; without, nothing is sold here."""
         shards_of(config.discord.shards)  # a wrong one is refused at start
         self._config, self._database = config, database
-        self._rest = Rest()
+        self._rest, self._shop = rest or Rest(), shop
         tokens, writers = Tokens(database), Writers()
         naps = Naps(self._rest, writers)
         self._delivery = Delivery(
@@ -121,6 +124,9 @@ class DiscordPlatform:
     async def _live(self) -> float:
         """One life; returns how many seconds until the next are the most that make sense."""
         events = {"INTERACTION_CREATE": self._on_interaction, "MESSAGE_CREATE": self._on_message}
+        if self._shop is not None:
+            for kind in (*ENTITLEMENT_EVENTS, *SUBSCRIPTION_EVENTS):
+                events[kind] = partial(self._on_shop, self._shop, kind)
         gateway = Gateway(self._config.discord, events, self.ready)
         publishing = asyncio.create_task(self._publish(gateway))
         resuming = asyncio.create_task(self._resume())
@@ -194,6 +200,11 @@ class DiscordPlatform:
             self._begin(self._guarded(event, lambda: self._interactions.handle(interaction)))
         else:
             self._begin(self._kept(event, interaction, again=again))
+        if self._shop is not None and (held := self._shop.unseen(interaction.entitlements)):
+            self._begin(self._guarded({}, partial(self._shop.hear_of, held)))
+
+    def _on_shop(self, shop: ShopNews, kind: str, event: Event) -> None:
+        self._begin(self._guarded({}, partial(shop.hear, kind, event)))
 
     def _on_message(self, event: Event) -> None:
         gateway = self._rest.gateway

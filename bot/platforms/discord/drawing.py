@@ -18,7 +18,7 @@ from bot.replies import say
 
 Component = dict[str, Any]
 ACTION_ROW, BUTTON, TEXT_INPUT, TEXT, GALLERY, FILE, CONTAINER, LABEL = 1, 2, 4, 10, 12, 13, 17, 18
-GREY, RED = 2, 4
+GREY, RED, LINK, PREMIUM = 2, 4, 5, 6
 TEXT_MAX = 4000
 STORY_MAX = 3200  # what is left for a text beside its prompt, status and label
 EXCERPT = 1500
@@ -123,19 +123,22 @@ def text(said: str) -> Component:
 
 
 def rows(buttons: Sequence[Button]) -> list[Component]:
-    drawn = [
-        {
-            "type": BUTTON,
-            "style": RED if each.action in {Action.DELETE, Action.CANCEL} else GREY,
-            "label": each.label[:LABEL_MAX] or "…",
-            "custom_id": each.id,
-        }
-        for each in buttons
-    ]
+    drawn = [_button(each) for each in buttons]
     return [
         {"type": ACTION_ROW, "components": drawn[start : start + ROW_MAX]}
         for start in range(0, len(drawn), ROW_MAX)
     ]
+
+
+def _button(button: Button) -> Component:
+    """Discord labels and prices a premium button itself."""
+    if button.sku:
+        return {"type": BUTTON, "style": PREMIUM, "sku_id": button.sku}
+    label = button.label[:LABEL_MAX] or "…"
+    if button.url:
+        return {"type": BUTTON, "style": LINK, "label": label, "url": button.url}
+    style = RED if button.action in {Action.DELETE, Action.CANCEL} else GREY
+    return {"type": BUTTON, "style": style, "label": label, "custom_id": button.id}
 
 
 def rested(shown: Sequence[Component], asleep: Collection[str] | None = None) -> list[Component]:
@@ -148,8 +151,8 @@ def rested(shown: Sequence[Component], asleep: Collection[str] | None = None) ->
 
 def _rested(shown: Component, asleep: Collection[str] | None) -> Component:
     sent = dict(shown)
-    if sent.get("type") == BUTTON and asleep is not None:
-        sent["disabled"] = sent.get("custom_id") in asleep
+    if sent.get("type") == BUTTON and asleep is not None and "custom_id" in sent:
+        sent["disabled"] = sent["custom_id"] in asleep
     elif sent.get("type") == FILE:
         sent["file"] = _by_name(sent["file"])
     elif sent.get("type") == GALLERY:

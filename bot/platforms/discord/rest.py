@@ -172,6 +172,17 @@ class Rest:
         route = self._route("PUT", "/applications/{application_id}/commands", application_id=application)
         await self._call(route, commands)
 
+    # --- the shop
+
+    async def ask(
+        self, method: str, path: str, query: dict[str, str] | None = None, **parameters: str
+    ) -> Any:
+        """Any of the application's own endpoints; `{application_id}` in `path` is ours."""
+        application = str(self.gateway.application_id) if self.gateway else ""
+        return await self._call(
+            self._route(method, path, application_id=application, **parameters), query=query
+        )
+
     # --- the one way out
 
     @asynccontextmanager

@@ -115,6 +115,7 @@ class Interaction(msgspec.Struct, frozen=True):
     attachment_size_limit: int = FILE_BYTES_MAX
     context: int | None = None
     authorizing_integration_owners: dict[str, str] = {}
+    entitlements: tuple[dict[str, Any], ...] = ()  # of the person and of the server
 
     @property
     def person(self) -> User | None:

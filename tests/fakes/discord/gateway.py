@@ -54,6 +54,7 @@ class Gateway:
         self.sessions: dict[str, Session] = {}
         self.identifies: list[dict[str, Any]] = []
         self.resumes = self.heartbeats = self.compressed = 0
+        self.told = 0  # events of the shop
         self.ready = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
@@ -71,6 +72,7 @@ class Gateway:
 
     async def dispatch(self, kind: str, data: dict[str, Any], *, shard: int | None = None) -> None:
         """To every shard's session, or one's; kept for those who are away."""
+        self.told += kind.startswith(("ENTITLEMENT", "SUBSCRIPTION"))
         for session in list(self.sessions.values()):
             if shard is None or session.shard[0] == shard:
                 await self._event(session, kind, data)

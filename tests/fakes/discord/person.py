@@ -154,7 +154,8 @@ class Person:
         event = {
             "id": made.id, "application_id": APPLICATION, "type": made.type, "token": made.token, "version": 1,
             "data": data, "channel_id": channel.id, "channel": channel.facts(), "locale": self.locale,
-            "app_permissions": str(channel.bot_may), "entitlements": [], "authorizing_integration_owners": owners,
+            "app_permissions": str(channel.bot_may),
+            "entitlements": self.fake.shop.of(self.id, channel.guild), "authorizing_integration_owners": owners,
             "attachment_size_limit": self.fake.bytes_max, **who,
         }  # fmt: skip
         return event | ({"message": self.fake.seen(message)} if message else {})

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from tests.fakes.discord import validate
 from tests.fakes.discord.gateway import Gateway
+from tests.fakes.discord.shop import Shop
 from tests.fakes.discord.state import (
     APPLICATION,
     BOT,
@@ -62,6 +63,7 @@ class FakeDiscord(State):
     def __init__(self) -> None:
         super().__init__()
         self.gateway = Gateway(TOKEN, user=self.users[BOT], application=APPLICATION)
+        self.shop = Shop(self.gateway, reply)
         self.requests: list[tuple[str, str, Any]] = []
         self.problems: list[tuple[str, str, list[str]]] = []
         self.failures: list[Failure] = []
@@ -89,6 +91,7 @@ class FakeDiscord(State):
             web.get(message, self._get), web.patch(message, self._edit), web.delete(message, self._delete),
             web.post(f"{message}/threads", self._thread),
             web.post(f"{api}/users/@me/channels", self._direct),
+            *self.shop.routes(api),
             web.get("/gw/", self.gateway.handle), web.get("/cdn/{path:.*}", self._file),
         ])  # fmt: skip
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
@@ -160,7 +163,10 @@ class FakeDiscord(State):
         body, files = await self._read(request)
         request[BODY], request[FILES] = body, files
         self.requests.append((request.method, request.path, body))
-        if wrong := validate.problems(request.method, request.path, body, multipart=bool(files)):
+        wrong = validate.problems(
+            request.method, request.path, body, multipart=bool(files), query=dict(request.query)
+        )
+        if wrong:
             self.problems.append((request.method, request.path, wrong))
         failure = self._failure(request)
         if failure and (failure.status or failure.drop == "before"):

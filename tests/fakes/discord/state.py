@@ -134,10 +134,21 @@ def words(message: dict[str, Any]) -> str:
 
 
 def buttons(message: dict[str, Any]) -> dict[str, str]:
-    """Labels and ids."""
+    """Labels and ids of those that tell the bot."""
     return {
-        each["label"]: each["custom_id"] for each in walk(message.get("components")) if each.get("type") == 2
-    }
+        each["label"]: each["custom_id"] for each in walk(message.get("components")) if "custom_id" in each
+        and each.get("type") == 2
+    }  # fmt: skip
+
+
+def skus(message: dict[str, Any]) -> list[str]:
+    """What its premium buttons sell."""
+    return [each["sku_id"] for each in walk(message.get("components")) if each.get("style") == 6]
+
+
+def links(message: dict[str, Any]) -> list[str]:
+    """Where its link buttons lead."""
+    return [each["url"] for each in walk(message.get("components")) if each.get("style") == 5]
 
 
 def gallery(message: dict[str, Any]) -> list[dict[str, Any]]:

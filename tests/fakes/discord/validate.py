@@ -24,6 +24,7 @@ SPEC_FILE = FOLDER / "discord-openapi.json"
 V2, TEXT_MAX, COMPONENTS_MAX, ROW_MAX = 1 << 15, 4000, 40, 5
 # What the description lacks although Discord documents and takes it.
 KNOWN = re.compile(r"attachments/\d+/(id: \d+ is not of type|(filename|description): unknown key)")
+UNDESCRIBED = re.compile(r"GET /applications/\d+/skus$")
 checked = 0  # requests, for the summary
 
 
@@ -111,17 +112,24 @@ def spec() -> Spec | None:
     return Spec(json.loads(SPEC_FILE.read_text())) if SPEC_FILE.exists() else None
 
 
-def problems(method: str, path: str, body: Any, *, multipart: bool = False) -> list[str]:
+def problems(
+    method: str, path: str, body: Any, *, multipart: bool = False, query: dict[str, str] | None = None
+) -> list[str]:
     """What is wrong with a request; empty when nothing is, or when it cannot be checked."""
     global checked
     known = spec()
     if known is None:
         return []
     checked += 1
-    template, operation = known.operation(method, re.sub(r"^/api(/v\d+)?", "", path.split("?")[0]))
+    bare = re.sub(r"^/api(/v\d+)?", "", path.split("?")[0])
+    template, operation = known.operation(method, bare)
+    if operation is None and UNDESCRIBED.match(f"{method} {bare}"):
+        return ["body not expected"] if body else []
     if operation is None:
         return [f"{method} {path}: not an operation of Discord's"]
     found = list(_limits(template, body)) if isinstance(body, dict) else []
+    taken = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
+    found += [f"?{name}: not a parameter here" for name in query or {} if name not in taken]
     content = operation.get("requestBody", {}).get("content")
     if content is None:
         return found + (["body not expected"] if body else [])
@@ -165,6 +173,9 @@ def _limits(template: str, body: dict[str, Any]) -> Iterator[str]:
     ids = [each["custom_id"] for each in components if each.get("custom_id")]
     if len(ids) != len(set(ids)):
         yield "duplicate custom_id"
+    for each in components:
+        if each.get("type") == 2:
+            yield from _button(each)
     if any(each.get("type") == 1 and len(each.get("components") or []) > ROW_MAX for each in components):
         yield "more than 5 buttons in a row"
     if data.get("flags", 0) & V2:
@@ -178,6 +189,14 @@ def _limits(template: str, body: dict[str, Any]) -> Iterator[str]:
             yield "an empty message"
     elif len(data.get("content") or "") > 2000:
         yield "more than 2000 characters of content"
+
+
+def _button(button: dict[str, Any]) -> Iterator[str]:
+    """Which keys go with a style: a premium button takes its label and price from the shop, a link asks nobody."""
+    style, keys = button.get("style"), button.keys() - {"id", "disabled"}
+    wanted = {5: {"label", "url"}, 6: {"sku_id"}}.get(style, {"label", "custom_id"})
+    if keys != {"type", "style"} | wanted:
+        yield f"a button of style {style} with {sorted(keys)}"
 
 
 def _walk(value: Any) -> Iterator[dict[str, Any]]:

@@ -19,6 +19,7 @@ from bot.platforms.discord.wire import Option
 from tests.bot.platforms.discord.conftest import Site
 from tests.bot.platforms.discord.scripted import png
 from tests.fakes.discord import validate
+from tests.fakes.discord.state import walk
 
 CHANNEL = "/api/v10/channels/123456789012345678/messages"
 texts = st.text(max_size=5000)
@@ -44,6 +45,18 @@ def test_any_card_is_a_message_that_discord_takes(
     ]
     drawn = drawing.card(card, Extras(pictures=files, spoiler=True, notes=["a note"], shrunk=1))
     assert validate.problems("POST", CHANNEL, drawing.body(drawn)) == []
+
+
+def test_buttons_of_all_kinds_are_taken_and_only_our_own_rest() -> None:
+    kinds: list[dict[str, str]] = [{}, {"sku": "123456789012345678"}, {"url": "https://pay.example/1"}] * 3
+    buttons = [
+        Button(id=f"b{n}", action=Action.BUY, label="Buy" * 40, **each) for n, each in enumerate(kinds)
+    ]
+    [drawn] = drawing.words("Plans", buttons)
+    rested = drawing.rested(drawn.components, {"b0"})
+    for components in (drawn.components, rested):
+        assert validate.problems("POST", CHANNEL, drawing.body(drawing.Drawn(components=components))) == []
+    assert [each["custom_id"] for each in walk(rested) if each.get("disabled")] == ["b0"]
 
 
 @given(texts)

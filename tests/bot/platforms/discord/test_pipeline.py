@@ -13,15 +13,20 @@ import pytest
 
 from bot.jobs.deliverer import Deliverer
 from bot.jobs.ending import address_of
+from bot.payments.discord_sku import DiscordSku
+from bot.payments.inbox import Inbox
 from bot.platforms.discord import delivery
 from bot.platforms.discord.client import DiscordPlatform
-from storage import deliveries, jobs
+from bot.platforms.discord.rest import Rest
+from bot.platforms.discord.storefront import ShopNews, Storefront
+from storage import accounts, deliveries, jobs, ledger
 from tests.bot.commands.stage import Stage, stage
 from tests.bot.jobs.world import fails, hangs, now
 from tests.bot.jobs.world import words as writes
 from tests.fakes.discord.person import Person, person
 from tests.fakes.discord.server import FakeDiscord
-from tests.fakes.discord.state import EPHEMERAL, Channel, buttons, gallery, words
+from tests.fakes.discord.shop import AVAILABLE, GUILD_SUBSCRIPTION, SUBSCRIPTION
+from tests.fakes.discord.state import EPHEMERAL, GUILD, Channel, buttons, gallery, words
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +36,12 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def platform_of(made: Stage) -> DiscordPlatform:
+    inbox, rest = Inbox(made.world.database, made.config, clock=now), Rest()
+    provider = DiscordSku(made.config, Storefront(rest), clock=now)
     return DiscordPlatform(
-        made.service, made.config, made.world.database, made.context.places, made.buttons, clock=now
-    )
+        made.service, made.config, made.world.database, made.context.places, made.buttons, clock=now, rest=rest,
+        shop=ShopNews(inbox, provider),
+    )  # fmt: skip
 
 
 @asynccontextmanager
@@ -92,6 +100,25 @@ async def test_imagine_then_its_buttons_then_an_answer(
         assert (await ann.reads(channel, "--steps"))["flags"] & EPHEMERAL
         await ann.press(message, "Delete")
         await fake.until(lambda: message["id"] not in fake.messages)
+
+
+async def test_a_servers_subscription_pays_for_its_members(
+    database_url: str, tmp_path: Path, fake: FakeDiscord
+) -> None:
+    channel, ann, bob = crowd(fake)
+    fake.shop.clock = now
+    sku = fake.shop.sku(SUBSCRIPTION, flags=AVAILABLE | GUILD_SUBSCRIPTION)
+    async with life(database_url, tmp_path, fake, ATELIER_PLANS_SERVER_DISCORD_SKU=sku) as made:
+        await fake.shop.subscribes(bob.id, sku, guild=GUILD)
+        wallet = accounts.place("discord", GUILD)
+        async with asyncio.timeout(5):
+            while not await made.world.database.read(accounts.find, wallet):
+                await asyncio.sleep(0.01)
+        await ann.command(channel, "imagine", prompt="a red apple")
+        await finished(fake, ann, channel)
+        number = await made.world.database.read(accounts.find, wallet)
+        left = await made.world.database.read(ledger.lots, number, now())
+        assert sum(lot.remaining for lot in left) == made.config.plans["server"].credits_month - 1
 
 
 async def test_a_text_streams_and_arrives(database_url: str, tmp_path: Path, fake: FakeDiscord) -> None:
