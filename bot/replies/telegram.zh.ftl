@@ -14,3 +14,10 @@ telegram-inline-type = 输入你想看到的内容
 telegram-inline-private = 在私聊中生成
 telegram-inline-kept = 这是私密结果，已发送到我们的私聊。
 telegram-no-rights = 我在此群没有发送图片的权限，结果已发送到你的私聊。管理员可以允许我发送图片和文件。
+
+hint-sell = 在你的频道里出售图片
+telegram-sell-usage = 请用 `/sell 50 @你的频道` 回复你的一张图片：在那里用 1 到 { $most } 颗星星解锁。收入归你的频道。
+telegram-sell-what = 请用此命令回复你自己的、已完成的图片；别人的或已删除的不能出售。
+telegram-sell-where = 必须是你和我都是管理员且可以发帖的频道。请先把我加为管理员，再试一次。
+telegram-sell-later = Telegram 要求稍等。没有发布任何内容；请过一分钟再试。
+telegram-sell-done = 好了：已在 { $channel } 以 { $stars } 颗星星发布。

@@ -7,5 +7,5 @@ answers     replies -> messages                  results    final cards -> messa
 sheets      which message shows which job        wire       budgets, and what the API's errors mean
 drawing, markup, pictures                        what things look like
 presses, inline, menus                           buttons, `@bot prompt`, the command menu
-stars                                            invoices, charges, renewals
+stars, paid                                      bills, charges, renewals; media that creators sell
 """

@@ -18,11 +18,12 @@ from bot.buttons import Buttons
 from bot.chat import Attachment, AttachmentGone, Chat, Invocation, Locale, Person, Reply, TryLater
 from bot.commands import REGISTRY
 from bot.places import Places
-from bot.platforms.telegram import translate
+from bot.platforms.telegram import paid, translate
 from bot.platforms.telegram.albums import Albums
 from bot.platforms.telegram.answers import Answers
 from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.inline import Inline
+from bot.platforms.telegram.paid import PaidMedia
 from bot.platforms.telegram.presses import Presses
 from bot.platforms.telegram.resting import Naps
 from bot.platforms.telegram.stars import Counter
@@ -49,7 +50,7 @@ class Intake:
     ) -> None:  # fmt: skip
         self._me, self._chat, self._wire, self._places = me, chat, wire, places
         self._buttons, self._answers, self._inline, self._clock = buttons, answers, inline, clock
-        self._counter = counter
+        self._counter, self._paid = counter, PaidMedia(me, chat, wire)
         self._albums = Albums()
         self._tasks: set[asyncio.Task[None]] = set()
         self.presses = Presses(
@@ -119,8 +120,14 @@ class Intake:
             may_moderate=await self._may(first, words, person),
         )
         refusal = await self._refusal(first, words, invocation)
-        reply = Reply(text=refusal, refused=True) if refusal else await self._chat.run(invocation)
+        reply = Reply(text=refusal, refused=True) if refusal else await self._run(invocation)
         await self._answer(partial(self._answers.give, invocation, reply))
+
+    async def _run(self, invocation: Invocation) -> Reply:
+        """Commands of all platforms, and the one that only Telegram has."""
+        if invocation.command == paid.COMMAND:
+            return await self._paid.sell(invocation)
+        return await self._chat.run(invocation)
 
     async def _refusal(self, message: Message, words: Words, invocation: Invocation) -> str:
         """What is wrong before a command is run at all; empty when nothing is."""

@@ -34,8 +34,16 @@ class ChatState:
     topics_gone: set[int] = field(default_factory=set)
     closed: str = ""
     moved_to: int = 0
+    channel: str = ""  # its username
 
     def json(self) -> Json:
+        if self.channel:
+            return {
+                "id": self.id,
+                "type": "channel",
+                "title": self.title or "Channel",
+                "username": self.channel,
+            }
         if self.id > 0:
             return {"id": self.id, "type": "private", "first_name": self.title or "Ann"}
         forum = {"is_forum": True} if self.forum else {}

@@ -27,6 +27,19 @@ DOWNLOAD_BYTES_MAX = 20 << 20
 HOOK_TRIES = 3000  # a tenth of a second apart: the real one tries for hours
 
 
+RIGHTS = (
+    "can_be_edited", "is_anonymous", "can_manage_chat", "can_delete_messages", "can_manage_video_chats",
+    "can_restrict_members", "can_promote_members", "can_change_info", "can_invite_users", "can_post_stories",
+    "can_edit_stories", "can_delete_stories", "can_post_messages",
+)  # fmt: skip
+"""Of an administrator of a channel."""
+
+
+GIFTS = dict.fromkeys(
+    ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels"), False
+)
+
+
 class Lost(Exception):
     """The connection breaks instead of an answer."""
 
@@ -72,6 +85,7 @@ class FakeTelegram(Sales):
     async def start(self, port: int = 0) -> FakeTelegram:
         app = web.Application(client_max_size=FILE_BYTES_MAX + (10 << 20))
         app.router.add_route("*", "/bot{token}/{method}", self._serve)
+        app.router.add_route("*", "/bot{token}/test/{method}", self._serve)
         app.router.add_get("/file/bot{token}/{path:.*}", self._download)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
@@ -268,9 +282,22 @@ class FakeTelegram(Sales):
     async def on_get_chat_member(self, fields: Json, files: Files) -> Json:
         number = int(fields["user_id"])
         user = entities.user(number)
+        if number == self.me["id"] and number in self.chat(int(fields["chat_id"])).admins:
+            return {"status": "administrator", "user": self.me, **dict.fromkeys(RIGHTS, True)}
         if number in self.chat(int(fields["chat_id"])).admins:
             return {"status": "creator", "user": user, "is_anonymous": False}
         return {"status": "member", "user": user}
+
+    async def on_get_chat(self, fields: Json, files: Files) -> Json:
+        named = str(fields["chat_id"])
+        for chat in self.chats.values():
+            if named in (str(chat.id), f"@{chat.channel}"):
+                return chat.json() | {
+                    "accent_color_id": 0,
+                    "max_reaction_count": 11,
+                    "accepted_gift_types": GIFTS,
+                }
+        raise ApiError(400, "Bad Request: chat not found")
 
     async def on_get_file(self, fields: Json, files: Files) -> Json:
         path = next((path for path in self.files if path.endswith(f"/{fields['file_id']}")), None)

@@ -83,6 +83,13 @@ class Sales(Messages):
         offset, limit = int(fields.get("offset") or 0), int(fields.get("limit") or 100)
         return {"transactions": self.stars.transactions[offset : offset + limit]}
 
+    async def on_send_paid_media(self, fields: Json, files: Files) -> Json:
+        if not 1 <= len(fields["media"]) <= 10:
+            raise ApiError(400, "Bad Request: wrong number of media")
+        shown = [{"type": "photo", "photo": self._photo(each["media"], files)} for each in fields["media"]]
+        media = {"star_count": int(fields["star_count"]), "paid_media": shown}
+        return self._send(fields, paid_media=media, caption=fields.get("caption", ""))
+
     def charge(self, bill: Bill, user: Json, at: int | None = None) -> str:
         """Takes the Stars; the id of the payment."""
         charge = f"stars_{next(self.numbers)}_{user['id']}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from bot.platforms.telegram import steps
 from tests.bot.platforms.telegram.life import Life
@@ -68,3 +70,22 @@ async def life(lives: Lives) -> Life:
 @pytest.fixture
 def ann(server: FakeTelegram) -> Person:
     return Person(server, 501)
+
+
+@asynccontextmanager
+async def site() -> AsyncIterator[tuple[web.Application, list[Life], str]]:
+    """A server of ours that the platform's handler is mounted on."""
+    lives: list[Life] = []
+
+    async def hook(request: web.Request) -> web.StreamResponse:
+        return await lives[-1].platform.webhook(request) if lives else web.Response(status=503)
+
+    app = web.Application()
+    app.router.add_post("/telegram", hook)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield app, lives, f"http://127.0.0.1:{runner.addresses[0][1]}/telegram"
+    finally:
+        await runner.cleanup()

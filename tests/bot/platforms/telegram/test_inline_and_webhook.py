@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from tests.bot.platforms.telegram.conftest import Lives
+from tests.bot.platforms.telegram.conftest import Lives, site
 from tests.bot.platforms.telegram.life import Life
 from tests.fakes.telegram import FakeTelegram, Person, until
 
@@ -58,25 +55,6 @@ async def test_a_private_inline_result_is_sent_to_the_person(
     await ann.sees_photo("a secret")
     await until(lambda: "private" in server.inline[message].get("text", ""))
     assert server.chat(VAULT).messages == {}
-
-
-@asynccontextmanager
-async def site() -> AsyncIterator[tuple[web.Application, list[Life], str]]:
-    """A server of ours that the platform's handler is mounted on."""
-    lives: list[Life] = []
-
-    async def hook(request: web.Request) -> web.StreamResponse:
-        return await lives[-1].platform.webhook(request) if lives else web.Response(status=503)
-
-    app = web.Application()
-    app.router.add_post("/telegram", hook)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield app, lives, f"http://127.0.0.1:{runner.addresses[0][1]}/telegram"
-    finally:
-        await runner.cleanup()
 
 
 async def test_pushed_updates_are_handled_once_and_only_with_the_secret(

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from bot.platforms.telegram import stars
 from storage import accounts, entitlements, errands, ledger, payments
 from storage.accounts import Identity
+from storage.database import DatabaseUnavailable
 from storage.payments import Payment
 from tests.bot.jobs.world import now
-from tests.bot.platforms.telegram.conftest import Lives
+from tests.bot.platforms.telegram.conftest import Lives, site
 from tests.bot.platforms.telegram.life import Life, eventually
 from tests.fakes.telegram import Buyer, FakeTelegram, Refused, until
 from tests.fakes.telegram.stars import Bill
+from tests.fakes.telegram.stars import paid as bill_paid
 
 GROUP = -100500
 SMALL, BASIC, SERVER = 500, 1500, 8000  # credits
@@ -199,14 +205,22 @@ async def test_without_a_database_nothing_is_charged_and_the_answer_is_kind(
     life: Life, ann: Buyer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bill = await bill_for(ann, "small")
-    monkeypatch.setattr(life.stars, "objection", _hangs)
-    with pytest.raises(Refused, match="try again in a minute"):
-        await ann.pay(bill)
+    monkeypatch.setattr(stars, "DECIDE_SECONDS", 0.2)
+    for away in (_hangs, _fails):
+        monkeypatch.setattr(life.database, "read", away)
+        with pytest.raises(Refused, match="try again in a minute"):
+            await ann.pay(bill)
+    monkeypatch.undo()
+    await ann.pay(bill)
+    await has(life, ann, SMALL)
 
 
-async def _hangs(**_: object) -> str:
-    await until(lambda: False, seconds=60)
-    return ""
+async def _hangs(*_: object, **__: object) -> None:
+    await asyncio.sleep(60)
+
+
+async def _fails(*_: object, **__: object) -> None:
+    raise DatabaseUnavailable("the server is away")
 
 
 async def test_the_answer_does_not_wait_for_anything_else(
@@ -264,13 +278,54 @@ async def test_an_update_is_confirmed_only_once_its_letter_is_durable(
 
     async def never(*words: object) -> object:
         kept.append(str(words))
-        return await until(lambda: False, seconds=60)
+        return await asyncio.sleep(60)
 
     monkeypatch.setattr(life.inbox, "keep", never)
     await ann.pay(bill)
     await until(lambda: bool(kept), "the payment is heard")
     life = await lives.restart()
     await has(life, ann, SMALL)
+
+
+async def test_a_pushed_payment_is_taken_only_once_it_is_durable(
+    lives: Lives, ann: Buyer, server: FakeTelegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it is kept, the same update is sent back to come again: we may yet die."""
+    async with site() as (_, mounted, url):
+        hook = url.replace("http://127.0.0.1", "https://127.0.0.1")
+        environ = {"ATELIER_TELEGRAM_WEBHOOK_URL": hook, "ATELIER_TELEGRAM_WEBHOOK_SECRET": "s3cret"}
+        life = await lives.begin(environ=environ)
+        mounted.append(life)
+        await until(lambda: server.hook is not None, "the webhook is set")
+        assert server.hook is not None
+        server.hook["url"] = url
+        bill = await bill_for(ann, "small")
+        charge = await ann.pay(bill, told=False)
+        heard, goes_on, keep = asyncio.Event(), asyncio.Event(), life.inbox.keep
+
+        async def slowly(*words: object) -> object:
+            heard.set()
+            await goes_on.wait()
+            return await keep(*words)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(life.inbox, "keep", slowly)
+        told = {"successful_payment": bill_paid(bill, charge), "message_id": 9, "date": int(time.time()),
+                "chat": server.chat(ann.id).json(), "from": ann.json()}  # fmt: skip
+        body = json.dumps({"update_id": 7, "message": told})
+
+        async def push() -> int:
+            headers = {"X-Telegram-Bot-Api-Secret-Token": "s3cret"}
+            async with session.post(url, data=body, headers=headers) as response:
+                return response.status
+
+        async with aiohttp.ClientSession() as session:
+            first = asyncio.create_task(push())
+            await heard.wait()
+            assert await push() == 503
+            goes_on.set()
+            assert await first == 200
+            assert await push() == 200
+        await has(life, ann, SMALL)
 
 
 async def test_what_telegram_never_told_is_found_by_reconciliation(
@@ -307,13 +362,16 @@ async def refund(life: Life, charge: str, *, amount: int = 0) -> None:
 
 
 async def test_an_admins_refund_returns_the_stars_and_takes_the_credits(
-    both: Lives, ann: Buyer, server: FakeTelegram
+    both: Lives, ann: Buyer, bob: Buyer, server: FakeTelegram
 ) -> None:
-    life = await both.begin()
+    life = await both.begin(environ={"ATELIER_ADMINS_OWNER": "telegram:502"})
     charge = await ann.pay(await bill_for(ann, "small"))
     await has(life, ann, SMALL)
+    [payment] = await paid(life, ann)
+    await bob.say(f"/admin refund {payment.id} yes it was a mistake")
+    await until(lambda: len(bob.seen) == 1, "an answer")
     server.drop("refundStarPayment", after=True)  # done, but we do not hear of it
-    await refund(life, charge)
+    await life.cashier.errands()
     assert charge in server.stars.refunded
     await life.database.run(_due_now)
     await life.cashier.errands()
@@ -486,6 +544,10 @@ async def test_a_group_gets_a_plan_for_its_members(life: Life, ann: Buyer, serve
     assert wallet is not None
     await eventually(lambda: _has(life, wallet, SERVER))
     assert await bought(life, await account(life, ann)) == 0
+    [payment] = await life.database.read(payments.of_account, wallet)
+    await refund(life, payment.external_id)  # to whoever paid
+    await eventually(lambda: _has(life, wallet, 0))
+    assert server.stars.refunded == {payment.external_id}
 
 
 async def test_money_for_nothing_known_is_kept_for_an_admin(life: Life, ann: Buyer) -> None:
@@ -497,3 +559,10 @@ async def test_money_for_nothing_known_is_kept_for_an_admin(life: Life, ann: Buy
 async def _flagged(life: Life, charge: str) -> bool:
     found = await life.database.read(payments.flagged)
     return [(each.external_id, each.amount, each.flag) for each in found] == [(charge, 77, "unknown_product")]
+
+
+async def test_payments_of_telegrams_test_servers_are_no_revenue(lives: Lives, ann: Buyer) -> None:
+    life = await lives.begin(environ={"ATELIER_TELEGRAM_TEST_ENVIRONMENT": "true"})
+    await ann.pay(await bill_for(ann, "small"))
+    await has(life, ann, SMALL)
+    assert await life.database.read(payments.revenue, now() - timedelta(days=1)) == []

@@ -1,0 +1,64 @@
+"""Creators sell their own pictures in their own channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.bot.platforms.telegram.life import Life
+from tests.fakes.telegram import FakeTelegram, Person
+
+CHANNEL = -1001234567890
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def channel(server: FakeTelegram, ann: Person) -> Any:
+    found = server.chat(CHANNEL)
+    found.channel, found.admins = "anns_pictures", {ann.id, server.me["id"]}
+    return found
+
+
+async def picture(ann: Person) -> Json:
+    await ann.say("a fox -n 2")
+    return await ann.sees_photo("a fox")
+
+
+async def test_a_picture_is_unlocked_for_stars_in_its_makers_channel(
+    life: Life, ann: Person, server: FakeTelegram, channel: Any
+) -> None:
+    await ann.say("/sell 50 @anns_pictures", reply=await picture(ann))
+    await ann.sees("Done", "50 Stars")
+    [post] = channel.messages.values()
+    assert post["paid_media"]["star_count"] == 50
+    assert len(post["paid_media"]["paid_media"]) == 2
+    assert "Made with AI" in post["caption"]
+    assert "a fox" not in post["caption"]
+
+
+async def test_nobody_sells_what_is_not_theirs_or_where_they_may_not(
+    life: Life, ann: Person, server: FakeTelegram, channel: Any
+) -> None:
+    mine = await picture(ann)
+    bob = life.person(502)
+    channel.admins.add(502)
+    await bob.say("/help")
+    await bob.say("/sell 50 @anns_pictures", reply=mine)
+    await bob.sees("of your own")
+    for spoilt in ({ann.id}, {server.me["id"]}, set[int]()):
+        channel.admins = spoilt
+        before = len(ann.seen)
+        await ann.say(f"/sell 50 {CHANNEL}", reply=mine)
+        await ann.finds(lambda each, at=before: len(ann.seen) > at, "an answer")
+        await ann.sees("both admins")
+    await ann.say("/sell 50 @nowhere", reply=mine)
+    assert channel.messages == {}
+
+
+@pytest.mark.parametrize("words", ["", "50", "0 @anns_pictures", "25001 @anns_pictures", "@anns_pictures 50"])
+async def test_a_price_that_telegram_would_not_take_is_explained(
+    life: Life, ann: Person, channel: Any, words: str
+) -> None:
+    await ann.say(f"/sell {words}")
+    await ann.sees("1 to 25,000 Stars", "/sell 50 @yourchannel")
