@@ -1,0 +1,66 @@
+"""Dying between any two statements of what the till does: nothing of it has happened, and it can be done again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from bot.payments import till
+from bot.payments.events import AnyEvent
+from storage import ledger
+from storage.database import Database, Session
+from storage.payment_tables import Row
+from tests.bot.payments.till_world import DAY, NOON, Till, disputes, pays, refunds, stands, subscribes
+from tests.storage.test_ledger_failpoints import Died, dying
+
+BEFORE: tuple[AnyEvent, ...] = (
+    pays("ann", "old"), subscribes("ann", "month"), pays("ann", "lost"), disputes("lost", "open"),
+)  # fmt: skip
+MONEY: dict[str, AnyEvent] = {
+    "a pack": pays("ann", "new", consume=True),
+    "a plan": subscribes("bob", "first"),
+    "a renewal": subscribes("ann", "second", month=1),
+    "a refund": refunds("old"),
+    "a part of it": refunds("old", 100),
+    "a refund of a month": refunds("month"),
+    "a refund before its payment": refunds("unheard"),
+    "a dispute": disputes("old", "open"),
+    "a dispute that is won": disputes("lost", "won"),
+    "the end of a subscription": stands("ann", at=NOON + DAY, ended=True),
+}
+
+
+@pytest.mark.parametrize("name", MONEY)
+async def test_dying_at_any_statement_leaves_all_or_nothing(database: Database, name: str) -> None:
+    counter = Till(database)
+    for person in ("ann", "bob"):
+        await counter.person(person)
+    await counter.apply(*BEFORE)
+
+    def path(session: Session) -> None:
+        till.apply(session, counter.config, MONEY[name], counter.at)
+
+    before = await database.read(everything)
+    for statements in itertools.count():
+        try:
+            await database.run(dying(path, after=statements))
+            break
+        except Died:
+            assert await database.read(everything) == before
+    assert statements >= 3  # it died somewhere
+    after = await database.read(everything)
+    assert after != before
+    assert await database.read(ledger.check) == []
+    await database.run(path)
+    assert await database.read(everything) == after
+
+
+def everything(session: Session) -> Sequence[Any]:
+    return [
+        session.execute(select(table).order_by(*table.primary_key)).all()
+        for table in Row.metadata.sorted_tables
+    ]
