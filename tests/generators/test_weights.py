@@ -93,7 +93,8 @@ def test_nothing_there(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_the_expected_size_comes_from_the_headers(bench: Bench, folder: Folder) -> None:
-    for name, kind in (("sd15", "image"), ("flux", "image"), ("llama", "text")):
-        runner = bench.load(Model(name="m", kind=kind, source=str(folder(name))))  # type: ignore[arg-type]
-        expected = weights.elements(folder(name)) * 4
-        assert expected == pytest.approx(runner.memory_bytes(), rel=0.05)
+    for name in ("sd15", "flux"):
+        runner = bench.load(Model(name="m", kind="image", source=str(folder(name))))
+        assert weights.elements(folder(name)) * 4 == pytest.approx(runner.memory_bytes(), rel=0.05)
+    writer = bench.load(Model(name="m", kind="text", source=str(folder("llama"))))
+    assert 0 < weights.elements(folder("llama")) * 4 < writer.memory_bytes()  # its cache of texts comes on top

@@ -215,9 +215,9 @@ def test_a_refusal_says_what_to_do_and_never_quotes_the_rule(locale: str) -> Non
 )  # fmt: skip
 def test_time_is_linear_in_the_length(text: str) -> None:
     policy = Safety(blocked=("*bad*", "/(a+)+$b/", "/(a|aa)+c/"))
-    started = time.perf_counter()
+    started = time.process_time()
     check(text, policy)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @given(st.text(alphabet=st.characters(), max_size=200))
