@@ -12,7 +12,14 @@ from bot.settings.keys import SECRETS, SECTIONS, Raw, from_text, is_named, keys_
 
 PREFIX = "ATELIER_"
 CONFIG = "ATELIER_CONFIG"
-ALLOWED = ("ATELIER_TEST_", "ATELIER_BENCH_", "ATELIER_SOAK_", "ATELIER_REQUIRE_", "ATELIER_FAILPOINT", "ATELIER_WIRE_")
+ALLOWED = (
+    "ATELIER_TEST_",
+    "ATELIER_BENCH_",
+    "ATELIER_SOAK_",
+    "ATELIER_REQUIRE_",
+    "ATELIER_FAILPOINT",
+    "ATELIER_WIRE_",
+)
 """Variables of our own tests, benchmarks and failpoints: never settings, never refused."""
 
 

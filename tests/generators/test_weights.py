@@ -97,4 +97,6 @@ def test_the_expected_size_comes_from_the_headers(bench: Bench, folder: Folder) 
         runner = bench.load(Model(name="m", kind="image", source=str(folder(name))))
         assert weights.elements(folder(name)) * 4 == pytest.approx(runner.memory_bytes(), rel=0.05)
     writer = bench.load(Model(name="m", kind="text", source=str(folder("llama"))))
-    assert 0 < weights.elements(folder("llama")) * 4 < writer.memory_bytes()  # its cache of texts comes on top
+    assert (
+        0 < weights.elements(folder("llama")) * 4 < writer.memory_bytes()
+    )  # its cache of texts comes on top
