@@ -99,6 +99,15 @@ def order(session: Session, token: str) -> Order | None:
     return _order(row) if row else None
 
 
+def buyer(session: Session, payment: int) -> int | None:
+    """The account that ordered what was paid."""
+    return session.scalar(
+        select(OrderRow.buyer_id)
+        .join(PaymentRow, PaymentRow.order_id == OrderRow.id)
+        .where(PaymentRow.id == payment)
+    )
+
+
 def pay_order(session: Session, order: int) -> None:
     session.execute(update(OrderRow).where(OrderRow.id == order).values(state="paid"))
 

@@ -8,7 +8,7 @@ from bot.config import Config
 from bot.payments import products
 from bot.payments.events import AnyEvent, Paid
 from bot.payments.till import Outcome
-from storage import accounts, notices
+from storage import accounts, notices, payments
 from storage.accounts import Identity
 from storage.database import Session
 from storage.entitlements import Entitlement
@@ -41,14 +41,24 @@ def of_unpaid(
 
 
 def _tell(session: Session, outcome: Outcome, key: str, message: str, now: datetime) -> None:
-    if outcome.account is None or outcome.product is None:
-        return
-    people = [each for each in accounts.identities(session, outcome.account) if not accounts.is_place(each)]
-    if people:
+    listener = _listener(session, outcome)
+    if listener is not None and outcome.product is not None:
+        account, to = listener
         notices.send(
-            session, now, key=key, account=outcome.account, to=people[-1], message=message,
+            session, now, key=key, account=account, to=to, message=message,
             product=outcome.product.title, credits=outcome.taken or outcome.product.credits,
         )  # fmt: skip
+
+
+def _listener(session: Session, outcome: Outcome) -> tuple[int, Identity] | None:
+    """Whose it is; of what is a group's, who ordered it."""
+    buyer = payments.buyer(session, outcome.payment) if outcome.payment is not None else None
+    for account in (outcome.account, buyer):
+        known = accounts.identities(session, account) if account is not None else []
+        people = [each for each in known if not accounts.is_place(each)]
+        if account is not None and people:
+            return account, people[-1]
+    return None
 
 
 def _tell_admins(session: Session, config: Config, event: AnyEvent, outcome: Outcome, now: datetime) -> None:

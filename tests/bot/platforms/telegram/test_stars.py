@@ -543,6 +543,7 @@ async def test_a_group_gets_a_plan_for_its_members(life: Life, ann: Buyer, serve
     wallet = await life.database.read(accounts.find, accounts.place("telegram", str(GROUP)))
     assert wallet is not None
     await eventually(lambda: _has(life, wallet, SERVER))
+    await ann.sees("Thank you", "Server")
     assert await bought(life, await account(life, ann)) == 0
     [payment] = await life.database.read(payments.of_account, wallet)
     await refund(life, payment.external_id)  # to whoever paid
