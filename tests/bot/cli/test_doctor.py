@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
+from bot import checkup
 from generators import shelf
 from storage import accounts, diagnosis, ledger, transfer
 from storage.accounts import Identity
@@ -275,7 +276,7 @@ def test_a_check_that_breaks_does_not_keep_the_others(
     monkeypatch.setattr(diagnosis, "clock", broken)
     found = doctor()
     assert failed(found) == ["clock"]
-    assert len(found) == 15
+    assert len(found) == len(checkup.CHECKS)
     assert os.environ["ATELIER_DATABASE_URL"]
 
 
