@@ -276,7 +276,7 @@ def test_a_check_that_breaks_does_not_keep_the_others(
     monkeypatch.setattr(diagnosis, "clock", broken)
     found = doctor()
     assert failed(found) == ["clock"]
-    assert len(found) == len(checkup.CHECKS)
+    assert list(found) == ["configuration", *checkup.CHECKS]
     assert os.environ["ATELIER_DATABASE_URL"]
 
 
