@@ -171,6 +171,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     only_for_requester: bool = False
     gone: int | None = None  # a job whose card is to be removed
     left: int | None = None  # credits to spend after this, where it changed them
+    fresh: bool = False  # this event has just made the cards' jobs: nothing shows them yet
 
 
 @dataclass(frozen=True, kw_only=True)

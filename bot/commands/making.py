@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from bot.chat import Attachment, AttachmentGone, Audience, Reply
+from bot.chat import Address, Attachment, AttachmentGone, Audience, Reply
 from bot.commands import prompt
 from bot.commands.context import Asking, Context
 from bot.commands.prompt import Prompt
@@ -20,6 +20,7 @@ from generators.source import SourceRefused
 from storage import accounts, artifacts, jobs
 from storage.accounts import Account
 from storage.artifacts import Artifact
+from storage.database import Session
 from storage.jobs import Job
 
 
@@ -38,12 +39,16 @@ async def account_of(context: Context, asking: Asking) -> Account:
     return found
 
 
-async def plan_here(context: Context, asking: Asking, account: Account) -> tuple[str, Plan]:
-    """The plan whose limits hold: the person's, or that of the group if it is better and its wallet can pay."""
-    address = asking.invocation.address
-    in_group = address.kind == "group"
-    wallet = await context.database.read(wallets.of_group, address) if in_group else None
-    return wallets.better(context.config, account, wallet)
+async def plan_here(context: Context, asking: Asking) -> tuple[Account, str, Plan]:
+    """The account with the plan whose limits hold: its own, or the group's if that is better and its wallet can pay."""
+    account, wallet = await context.database.read(_payers, asking.account, asking.invocation.address)
+    if account is None:
+        raise Refusal("refused-account")
+    return account, *wallets.better(context.config, account, wallet)
+
+
+def _payers(session: Session, account: int, address: Address) -> tuple[Account | None, Account | None]:
+    return accounts.get(session, account), wallets.of_group(session, address)
 
 
 async def queue(
@@ -70,7 +75,7 @@ async def queue(
     submitted = await _submit(context, ask)
     context.board.watch(submitted.job, note=_fitted(asking, submitted))
     card = await context.board.card(submitted.job, asking.locale)
-    return Reply(cards=(card,), left=submitted.left)
+    return Reply(cards=(card,), left=submitted.left, fresh=not submitted.again)
 
 
 async def _submit(context: Context, ask: Ask) -> Submitted:

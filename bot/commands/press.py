@@ -64,8 +64,7 @@ async def _upscale(context: Context, asking: Asking, job: Job) -> Reply:
     """A plain image-to-image pass at twice the size. Raises Refusal when model or plan do not go so far."""
     request, source = await _picture(context, job)
     width, height = (side * UPSCALE_FACTOR for side in source.size)
-    account = await making.account_of(context, asking)
-    _, plan = await making.plan_here(context, asking, account)
+    _, _, plan = await making.plan_here(context, asking)
     model = context.config.models.get(job.model)
     limit = min(plan.pixels_max, model.pixels_max if model else 0)
     if width * height > limit:

@@ -28,9 +28,8 @@ async def understand(context: Context, asking: Asking, kind: Kind, *, example: s
     if not text.strip():
         raise Refusal("refused-empty", example=example)
     parsed = prompt.parse(text)
-    account = await making.account_of(context, asking)
+    account, name, plan = await making.plan_here(context, asking)
     wanted = making.defaulted(parsed, defaults_of(account, kind, config))
-    name, plan = await making.plan_here(context, asking, account)
     default = config.defaults.text if kind == "text" else config.defaults.image
     model = fitting.choose_model(wanted.model, config.models, kind=kind, plan=name, default=default)
     return Wish(words=prompt.format(parsed), prompt=wanted, model=model, plan=plan)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from bot.config import ConfigError, DiscordChat
 Event = dict[str, Any]
 Hear = Callable[[Event], None]
 WAIT_SECONDS_MAX = 3.0  # longer rate limits are not slept through but handed to our own budgets
+SWEEP_SECONDS = 20.0
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -75,6 +77,7 @@ class Gateway(discord.AutoShardedClient):
             guild_ready_timeout=0.0,
         )
         self.http.max_ratelimit_timeout = WAIT_SECONDS_MAX
+        _sweep_seldom(self.http)
         self._listen(events)
 
     async def setup_hook(self) -> None:
@@ -101,3 +104,16 @@ class Gateway(discord.AutoShardedClient):
                 self._session.set()
 
         return guarded
+
+
+def _sweep_seldom(http: Any) -> None:
+    """Each interaction has rate limits of its own; discord.py looks at all of the last minutes' for each new one."""
+    sweep, swept = http._try_clear_expired_ratelimits, 0.0
+
+    def seldom() -> None:
+        nonlocal swept
+        if (now := time.monotonic()) - swept >= SWEEP_SECONDS:
+            swept = now
+            sweep()
+
+    http._try_clear_expired_ratelimits = seldom

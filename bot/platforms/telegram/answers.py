@@ -51,7 +51,7 @@ class Answers:
             if reply.text:
                 await self.words(address, reply)
             for card in reply.cards:
-                await self._status(address, card)
+                await self._status(address, card, fresh=reply.fresh)
         if reply.draft is not None:
             await self._ask(invocation, reply)
         await self._files(address, reply)
@@ -96,11 +96,12 @@ class Answers:
             await self.closed(address)
             return None
 
-    async def _status(self, address: Address, card: Card) -> None:
+    async def _status(self, address: Address, card: Card, *, fresh: bool) -> None:
         """The one message of a new job. A job that is over has a delivery on its way instead."""
         sheet = self._sheets.of(card.job)
         async with sheet.lock:
-            await self._sheets.load(sheet)
+            if not fresh:
+                await self._sheets.load(sheet)
             if sheet.closed or sheet.status or card.state in drawing.ENDED:
                 return
             sent = await self._first(address, card)

@@ -31,7 +31,7 @@ from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.inline import Inline
 from bot.platforms.telegram.intake import Intake
 from bot.platforms.telegram.poller import ALLOWED, Poller, TolerantBot, read
-from bot.platforms.telegram.request import AiohttpRequest
+from bot.platforms.telegram.request import AiohttpRequest, environment_proxy
 from bot.platforms.telegram.resting import Naps
 from bot.platforms.telegram.results import Results
 from bot.platforms.telegram.sheets import Sheets
@@ -58,14 +58,15 @@ def bot_of(config: Config) -> TolerantBot:
     os.environ.setdefault("PTB_TIMEDELTA", "1")  # as its next major version; else it warns at each flood
     logging.getLogger("telegram").setLevel(logging.CRITICAL)  # it logs answers
     base, test = config.telegram.api_base.rstrip("/"), "/test" if config.telegram.test_environment else ""
+    proxy = environment_proxy(base)
     return TolerantBot(
         config.secrets.telegram_token,
         base_url=f"{base}/bot{{token}}{test}",
         base_file_url=f"{base}/file/bot{{token}}{test}",
         request=AiohttpRequest(
-            connections=CONNECTIONS, read_seconds=UPLOAD_SECONDS, upload_seconds=UPLOAD_SECONDS
+            connections=CONNECTIONS, proxy=proxy, read_seconds=UPLOAD_SECONDS, upload_seconds=UPLOAD_SECONDS
         ),
-        get_updates_request=AiohttpRequest(connections=2),
+        get_updates_request=AiohttpRequest(connections=2, proxy=proxy),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from telegram.error import NetworkError, TimedOut
@@ -18,8 +20,10 @@ URGENT_CONNECTIONS = 8
 class AiohttpRequest(BaseRequest):
     """Pools `connections`; `upload_seconds` come on top of `read_seconds` where files are sent."""
 
-    def __init__(self, *, connections: int, read_seconds: float = 5.0, upload_seconds: float = 0.0) -> None:
-        self._connections = connections
+    def __init__(
+        self, *, connections: int, proxy: str | None, read_seconds: float = 5.0, upload_seconds: float = 0.0
+    ) -> None:
+        self._connections, self._proxy = connections, proxy
         self._read_seconds, self._upload_seconds = read_seconds, upload_seconds
         self._session: aiohttp.ClientSession | None = None
         self._urgent: aiohttp.ClientSession | None = None
@@ -43,7 +47,7 @@ class AiohttpRequest(BaseRequest):
     def _pool(self, connections: int) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE_SECONDS)
         return aiohttp.ClientSession(
-            connector=connector, headers={"User-Agent": self.USER_AGENT}, trust_env=True
+            connector=connector, headers={"User-Agent": self.USER_AGENT}, proxy=self._proxy
         )
 
     async def do_request(
@@ -66,6 +70,12 @@ class AiohttpRequest(BaseRequest):
             raise TimedOut from None
         except (aiohttp.ClientError, OSError) as error:  # its words may hold the address, and so the token
             raise NetworkError(type(error).__name__) from None
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy that the environment names for this address. aiohttp itself asks a thread for it at each request."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 def _body(request_data: RequestData) -> aiohttp.FormData | dict[str, str] | None:

@@ -9,7 +9,7 @@ import pytest
 from bot import settings
 from bot.chat import Invocation, Reply
 from bot.config import ConfigError
-from bot.platforms.discord import declarations
+from bot.platforms.discord import declarations, gateway
 from bot.platforms.discord.client import DiscordPlatform, invite_url
 from bot.platforms.discord.gateway import Gateway, Shards, shards_of
 from storage import places
@@ -40,6 +40,18 @@ async def test_no_privileged_intents_and_a_compressed_stream(site: Site) -> None
     privileged = (1 << 1) | (1 << 8) | (1 << 15)
     assert identified["intents"] & privileged == 0
     assert site.fake.gateway.compressed == 1
+
+
+async def test_the_rate_limits_of_past_interactions_are_looked_through_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    http = Gateway(settings.load(None, {}).discord, {}, asyncio.Event()).http
+    for number in range(300):  # more than discord.py keeps before it looks for old ones each time
+        http.get_ratelimit(str(number))._last_request -= 1000
+    assert len(http._buckets) == 300
+    monkeypatch.setattr(gateway, "SWEEP_SECONDS", 0)
+    http.get_ratelimit("new")
+    assert set(http._buckets) == {"new"}
 
 
 async def test_a_resumed_session_loses_no_event(site: Site) -> None:

@@ -10,9 +10,11 @@ import pytest
 from bot.chat import Address, Card, Picture, TryLater, Undeliverable
 from bot.platforms.telegram import poller
 from bot.platforms.telegram.sheets import Sheet, Sheets
+from bot.platforms.telegram.steps import Steps
 from tests.bot.platforms.telegram.conftest import Lives
 from tests.bot.platforms.telegram.life import Engine, Life
 from tests.fakes.telegram import FakeTelegram, Person, keys, until, words
+from tests.fakes.telegram.messages import public
 
 
 def failed(job: int = 9) -> Card:
@@ -157,6 +159,29 @@ async def test_restart_in_the_middle_is_invisible(lives: Lives, ann: Person, ser
     await ann.say("make it night", reply=result)
     await ann.sees_photo("make it night")
     assert (await life.jobs())[-1].origin == (await life.jobs())[0].id
+
+
+async def test_an_update_that_comes_again_after_a_restart_shows_no_second_status(
+    lives: Lives, ann: Person, server: FakeTelegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_yet(*_: object) -> bool:
+        return False
+
+    life = await lives.begin()
+    life.engine.gate.clear()
+    said = await ann.say("a fox")
+    await ann.sees("Step")
+    waiting = Engine()
+    waiting.gate.clear()
+    monkeypatch.setattr(Steps, "show", not_yet)  # the update comes before the job is drawn again
+    life = await lives.restart(engine=waiting)
+    await server.push(message=public(said))
+    await ann.say("a cat")
+    await until(lambda: len(ann.seen) > 1)
+    waiting.gate.set()
+    await life.settled(2)
+    await ann.sees_photo("a cat")
+    assert len(ann.seen) == 2
 
 
 async def test_updates_that_came_while_it_was_down_are_handled_once(
