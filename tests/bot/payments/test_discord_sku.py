@@ -41,6 +41,7 @@ from tests.fakes.discord.server import FakeDiscord
 from tests.fakes.discord.shop import (
     AVAILABLE,
     CONSUMABLE,
+    DEVELOPER_GIFT,
     DURABLE,
     GUILD_SUBSCRIPTION,
     SUBSCRIPTION,
@@ -281,6 +282,25 @@ async def test_test_purchases_give_credits_and_are_no_revenue(market: Market) ->
     assert await market.database.read(payments.revenue, market.at - 100 * DAY) == []
 
 
+async def test_a_gift_of_the_developers_gives_credits_and_cost_nothing(market: Market) -> None:
+    await market.fake.shop.buys(market.ann.id, market.small, kind=DEVELOPER_GIFT)
+    await market.settle()
+    [paid] = await market.paid(market.ann)
+    assert (await market.credits(market.ann), paid.amount, paid.flag) == (SMALL, 0, "")
+
+
+async def test_another_price_in_the_configuration_changes_nothing_that_was_paid(market: Market) -> None:
+    await market.fake.shop.buys(market.ann.id, market.small)
+    await market.settle()
+    dearer = {
+        name: msgspec.structs.replace(each, price={"usd": 299}) for name, each in market.config.packs.items()
+    }
+    market.config = msgspec.structs.replace(market.config, packs=dearer)
+    await market.restart()
+    assert await market.scan() == []
+    assert [each.amount for each in await market.paid(market.ann)] == [199]
+
+
 async def test_a_sku_that_nobody_configured_is_kept_flagged_and_given_once_it_is_configured(
     market: Market,
 ) -> None:
@@ -376,6 +396,7 @@ async def test_a_servers_subscription_fills_the_servers_wallet(market: Market) -
     await market.settle()
     assert (await market.plan(GUILD), await market.credits(GUILD)) == ("server", SERVER)
     assert (await market.plan(market.bob), await market.credits(market.bob)) == ("free", 0)
+    assert await market.database.run(notices.claim, NAME, lease_seconds=60) == []  # a server reads no letters
 
 
 async def test_a_refunded_subscription_ends_at_once(market: Market) -> None:
@@ -445,9 +466,13 @@ async def test_what_nobody_told_is_found_by_the_scan(market: Market) -> None:
     with market.fake.shop.unheard():
         await market.fake.shop.subscribes(market.ann.id, market.basic)
         for _ in range(101):  # more than a page
-            await market.fake.shop.buys(market.bob.id, market.small, kind=TEST_MODE)
+            held = await market.fake.shop.buys(market.bob.id, market.small, kind=TEST_MODE)
     assert set(await market.scan()) == {"missed"}
     assert (await market.plan(market.ann), await market.credits(market.bob)) == ("basic", 101 * SMALL)
+    with market.fake.shop.unheard():
+        await market.fake.shop.refunds(held)
+    assert await market.scan() == ["missed"]
+    assert await market.credits(market.bob) == 100 * SMALL
 
 
 async def test_the_scan_begins_once_discord_is_there_and_comes_again_each_hour(market: Market) -> None:

@@ -15,6 +15,7 @@ from bot.jobs.deliverer import Deliverer
 from bot.jobs.ending import address_of
 from bot.payments.discord_sku import DiscordSku
 from bot.payments.inbox import Inbox
+from bot.payments.shop import Shop
 from bot.platforms.discord import delivery
 from bot.platforms.discord.client import DiscordPlatform
 from bot.platforms.discord.rest import Rest
@@ -26,7 +27,7 @@ from tests.bot.jobs.world import words as writes
 from tests.fakes.discord.person import Person, person
 from tests.fakes.discord.server import FakeDiscord
 from tests.fakes.discord.shop import AVAILABLE, GUILD_SUBSCRIPTION, SUBSCRIPTION
-from tests.fakes.discord.state import EPHEMERAL, GUILD, Channel, buttons, gallery, words
+from tests.fakes.discord.state import EPHEMERAL, GUILD, MANAGER, Channel, buttons, gallery, skus, words
 
 
 @pytest.fixture(autouse=True)
@@ -38,9 +39,10 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 def platform_of(made: Stage) -> DiscordPlatform:
     inbox, rest = Inbox(made.world.database, made.config, clock=now), Rest()
     provider = DiscordSku(made.config, Storefront(rest), clock=now)
+    shop = Shop(made.world.database, made.config, [provider], clock=now)
     return DiscordPlatform(
-        made.service, made.config, made.world.database, made.context.places, made.buttons, clock=now, rest=rest,
-        shop=ShopNews(inbox, provider),
+        made.but(shop=shop).service, made.config, made.world.database, made.context.places, made.buttons, clock=now,
+        rest=rest, shop=ShopNews(inbox, provider),
     )  # fmt: skip
 
 
@@ -102,6 +104,17 @@ async def test_imagine_then_its_buttons_then_an_answer(
         await fake.until(lambda: message["id"] not in fake.messages)
 
 
+async def credits(made: Stage, owner: accounts.Identity) -> int:
+    """What the owner may spend, once that is anything."""
+    async with asyncio.timeout(5):
+        while True:
+            account = await made.world.database.run(accounts.resolve, owner, now())
+            live = await made.world.database.read(ledger.lots, account, now())
+            if left := sum(lot.remaining for lot in live):
+                return left
+            await asyncio.sleep(0.01)
+
+
 async def test_a_servers_subscription_pays_for_its_members(
     database_url: str, tmp_path: Path, fake: FakeDiscord
 ) -> None:
@@ -110,15 +123,32 @@ async def test_a_servers_subscription_pays_for_its_members(
     sku = fake.shop.sku(SUBSCRIPTION, flags=AVAILABLE | GUILD_SUBSCRIPTION)
     async with life(database_url, tmp_path, fake, ATELIER_PLANS_SERVER_DISCORD_SKU=sku) as made:
         await fake.shop.subscribes(bob.id, sku, guild=GUILD)
-        wallet = accounts.place("discord", GUILD)
-        async with asyncio.timeout(5):
-            while not await made.world.database.read(accounts.find, wallet):
-                await asyncio.sleep(0.01)
+        wallet, month = accounts.place("discord", GUILD), made.config.plans["server"].credits_month
+        assert await credits(made, wallet) == month
         await ann.command(channel, "imagine", prompt="a red apple")
         await finished(fake, ann, channel)
-        number = await made.world.database.read(accounts.find, wallet)
-        left = await made.world.database.read(ledger.lots, number, now())
-        assert sum(lot.remaining for lot in left) == made.config.plans["server"].credits_month - 1
+        assert await credits(made, wallet) == month - 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_plans_and_refusals_lead_into_discords_shop_and_back(
+    database_url: str, tmp_path: Path, fake: FakeDiscord
+) -> None:
+    channel, ann, bob = crowd(fake)
+    bob.may = MANAGER
+    fake.shop.clock = now
+    basic, server = (fake.shop.sku(SUBSCRIPTION, flags=AVAILABLE | more) for more in (0, GUILD_SUBSCRIPTION))
+    environ = {"ATELIER_PLANS_BASIC_DISCORD_SKU": basic, "ATELIER_PLANS_SERVER_DISCORD_SKU": server}
+    async with life(database_url, tmp_path, fake, **environ, ATELIER_PLANS_FREE_CREDITS_DAY="0") as made:
+        await bob.command(channel, "plans")
+        assert skus(await bob.reads(channel, "Server")) == [basic, server]
+        await ann.command(channel, "imagine", prompt="a red apple")
+        refused = await fake.until(lambda: next((each for each in ann.sees(channel) if skus(each)), None))
+        [offered] = skus(refused)
+        await fake.shop.subscribes(ann.id, offered)
+        assert await credits(made, accounts.Identity(platform="discord", external_id=ann.id))
+        await ann.command(channel, "imagine", prompt="a red apple")
+        await finished(fake, ann, channel)
 
 
 async def test_a_text_streams_and_arrives(database_url: str, tmp_path: Path, fake: FakeDiscord) -> None:
