@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bot.payments import products
+from bot.payments import till as counter
 from bot.payments.events import Money, Period
 from bot.payments.till import Unmatched
 from storage import accounts, errands, ledger, payments
@@ -101,8 +103,6 @@ async def test_a_banned_person_gets_nothing_but_the_money_is_not_dropped(till: T
 
 
 async def test_an_admin_settles_what_was_flagged(till: Till) -> None:
-    from bot.payments import products
-    from bot.payments import till as counter
 
     ann = await till.person("ann")
     outcome = await till.one(pays("ann", "p1", "pack:gone"))
@@ -119,6 +119,19 @@ async def test_a_consumable_is_consumed_by_an_errand_of_the_same_transaction(til
         await till.one(pays("ann", "p1", consume=True))
     (errand,) = await till.do(errands.claim, "stripe", lease_seconds=60)
     assert (errand.kind, errand.target) == ("consume", "p1")
+
+
+async def test_what_an_admin_has_to_look_at_is_not_consumed_until_it_is_given(till: Till) -> None:
+    ann = await till.person("ann")
+    await till.do(accounts.set_ban, ann, "spam")
+    await till.one(pays("ann", "p1", consume=True))
+    assert await till.do(errands.claim, "stripe", lease_seconds=60) == []
+    [flagged] = await till.do(payments.flagged)
+    small = products.known(till.config, "pack:small")
+    await till.do(counter.settle, till.config, flagged, ann, small, till.at)
+    await till.one(pays("ann", "p1", consume=True))
+    [errand] = await till.do(errands.claim, "stripe", lease_seconds=60)
+    assert errand.kind == "consume"
 
 
 # --- refunds and disputes ---------------------------------------------------------------------------------
