@@ -185,18 +185,15 @@ class DiscordSku:
         self, held: Sequence[Entitlement], heard: Iterable[Subscription], at: datetime
     ) -> list[AnyEvent]:
         await self._learn({each.sku_id for each in held})
-        events: list[AnyEvent] = []
-        known = {(each.id, each.current_period_start): each for each in heard}
-        asked: set[tuple[str, str]] = set()
-        for each in sorted(held, key=lambda one: int(one.id)):
-            place = (each.sku_id, each.user_id or "")
-            if self._is_of_months(each, at) and place not in asked:
-                asked.add(place)
-                for found in await self._storefront.subscriptions(*place):
-                    known[found.id, found.current_period_start] = found
-        for each in sorted(held, key=lambda one: int(one.id)):
-            events += self._events(each, held, list(known.values()), at)
-        return events
+        known = [*heard, *await self._subscriptions(held, at)]
+        in_order = sorted((each for each in held if each.owner), key=lambda each: int(each.id))
+        return [event for each in in_order for event in self._events(each, in_order, known, at)]
+
+    async def _subscriptions(self, held: Sequence[Entitlement], at: datetime) -> list[Subscription]:
+        asked = {(each.sku_id, each.user_id) for each in held if self._is_of_months(each, at)}
+        return [
+            found for sku, user in asked if user for found in await self._storefront.subscriptions(sku, user)
+        ]
 
     async def _learn(self, skus: set[str]) -> None:
         if skus - self._kinds.keys():
@@ -212,27 +209,29 @@ class DiscordSku:
         return held.type == APPLICATION_SUBSCRIPTION if kind is None else kind >= SUBSCRIPTION
 
     def _events(
-        self, held: Entitlement, all_held: Sequence[Entitlement], known: Sequence[Subscription], at: datetime
+        self, held: Entitlement, all_held: Sequence[Entitlement], known: Iterable[Subscription], at: datetime
     ) -> Iterator[AnyEvent]:
-        if held.owner is None:
+        if self._renews(held):
+            yield from self._right(held, all_held, known, at)
             return
-        if not self._renews(held):
-            yield self._bought(held)
-            if held.deleted:
-                yield Refunded(provider=NAME, at=at, payment=held.id)
-            return
-        paying = sorted(
-            (each for each in known if each.pays(held)), key=lambda each: each.current_period_start
-        )
-        periods = [Period(each.current_period_start, each.current_period_end) for each in paying]
-        if held.starts_at is None:
-            periods = [_test_month(held, at)]
+        yield self._bought(held)
+        if held.deleted:
+            yield Refunded(provider=NAME, at=at, payment=held.id)
+
+    def _right(
+        self, held: Entitlement, all_held: Sequence[Entitlement], known: Iterable[Subscription], at: datetime
+    ) -> Iterator[AnyEvent]:
+        """The months that were paid for, then how the right stands: what is true now has the last word."""
+        is_test = held.starts_at is None
+        paying = {each.current_period_start: each for each in known if each.pays(held)}
+        periods = [Period(since, paying[since].current_period_end) for since in sorted(paying)]
+        periods = [_test_month(held, at)] if is_test else periods
         for period in periods:
             yield self._month(held, period, all_held)
         if held.deleted and periods:
             yield Refunded(provider=NAME, at=at, payment=_payment(held, periods[-1]))
         if products.of_sku(self._config, held.sku_id) is not None:
-            renews = held.starts_at is None or bool(paying and paying[-1].status == ACTIVE)
+            renews = is_test or (bool(paying) and paying[max(paying)].status == ACTIVE)
             yield self._stands(held, periods[-1] if periods else None, at, renews=renews)
 
     def _bought(self, held: Entitlement) -> Paid:
@@ -280,21 +279,24 @@ class DiscordSku:
         """The lower tier that this one took the place of at once, for the difference in price; a new period began.
         A change to a lower tier waits for the period's end and is paid whole."""
         product = products.of_sku(self._config, held.sku_id)
-        if product is None or abs(period.since - held.made_at) > SAME_MOMENT:
+        if product is None or not _at_once(period.since, held.made_at):
             return None
         for each in all_held:
-            before = products.of_sku(self._config, each.sku_id)
-            if (
-                before is None
-                or each.owner != held.owner
-                or before.kind != product.kind
-                or each.ends_at is None
-            ):
-                continue
-            same = not each.subscription_id or each.subscription_id == held.subscription_id
-            if same and abs(each.ends_at - held.made_at) <= SAME_MOMENT and _usd(before) <= _usd(product):
-                return before if each.id != held.id else None
+            lower = products.of_sku(self._config, each.sku_id)
+            if lower is not None and _usd(lower) <= _usd(product) and _gave_way(each, held):
+                return lower
         return None
+
+
+def _gave_way(before: Entitlement, held: Entitlement) -> bool:
+    """Whether one tier's entitlement ended for the other's, in one subscription."""
+    same = not before.subscription_id or before.subscription_id == held.subscription_id
+    ended = before.ends_at is not None and _at_once(before.ends_at, held.made_at)
+    return same and ended and before.owner == held.owner and before.id != held.id
+
+
+def _at_once(one: datetime, other: datetime) -> bool:
+    return abs(one - other) <= SAME_MOMENT
 
 
 def _usd(product: Product) -> int:
