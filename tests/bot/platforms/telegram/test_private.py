@@ -238,6 +238,7 @@ async def test_a_picture_that_vanished_is_said_to_be_gone(life: Life, ann: Perso
 
 async def test_too_large_a_picture_is_refused_without_a_download(life: Life, ann: Person) -> None:
     sent = await ann.photo(png(), "night")
+    await ann.sees_photo("night")
     big = await ann.photo(b"0" * (11 << 20), "night")
     await ann.sees("10 MB is the most")
     assert [call.fields["file_id"] for call in life.server.called("getFile")] == [
