@@ -38,9 +38,11 @@ async def press(context: Context, asking: Asking, subject: int) -> Reply:
 
 def named(ways: list[Way], wanted: str) -> list[Way]:
     """The ways to buy one product. Raises Refusal, with the nearest name."""
+    if not ways:
+        raise Refusal("plans-none")
     names = {way.product.name: way.product for way in ways}
     if wanted not in names:
         near = get_close_matches(wanted, list(names), n=1, cutoff=0.5)
         message = "buy-unknown-near" if near else "buy-unknown"
-        raise Refusal(message, name=wanted[:40], near="".join(near), all=", ".join(names) or "–")
+        raise Refusal(message, name=wanted[:40], near="".join(near), all=", ".join(names))
     return [way for way in ways if way.product == names[wanted]]

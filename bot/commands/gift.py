@@ -29,7 +29,7 @@ async def run(context: Context, asking: Asking) -> Reply:
     if receiver is None:
         raise Refusal("gift-unknown")
     offered = selling.ways(context, asking.invocation, as_gift=True)
-    if len(words) == 1:
+    if len(words) == 1 and offered:
         return Reply(text=asking.say("gift-what", names=_names(offered)), only_for_requester=True)
     ways = buy.named(offered, " ".join(words[1:]).lower())
     return await selling.sell(context, asking, ways[0], receiver=receiver)
@@ -41,4 +41,4 @@ def _known(session: Session, who: Identity) -> int | None:
 
 
 def _names(offered: list[selling.Way]) -> str:
-    return ", ".join(dict.fromkeys(way.product.name for way in offered)) or "–"
+    return ", ".join(dict.fromkeys(way.product.name for way in offered))

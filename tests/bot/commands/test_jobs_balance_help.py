@@ -95,3 +95,10 @@ async def test_a_command_that_does_not_exist_names_the_nearest(play: Stage) -> N
     assert reply.refused
     assert reply.text == "There is no command “imagin”. Did you mean “imagine”?"
     assert set(REGISTRY) >= {"imagine", "write", "jobs", "balance", "settings", "help", "admin"}
+
+
+async def test_where_nothing_is_sold_a_name_to_buy_or_give_is_answered_so(play: Stage) -> None:
+    await play.say("balance", by="bob")
+    for command, text in (("buy", "small"), ("gift", "test:bob small"), ("gift", "test:bob")):
+        reply = await play.say(command, text)
+        assert (reply.refused, reply.text[:22]) == (True, "Nothing is sold here. ")
