@@ -5,7 +5,8 @@ SQLite group broke the transaction, so each is idempotent by its keys. Cancellin
 transaction: it is shielded and ends by itself.
 
     StorageError
-    └── DatabaseUnavailable   the disk is full, the server is away: nothing was written
+    ├── DatabaseUnavailable   the disk is full, the server is away: nothing was written
+    └── Overtaken             what a function had read has changed: its transaction is run again
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from sqlalchemy.pool import StaticPool
 
 from storage.signals import Signals
 
-__all__ = ["Database", "DatabaseUnavailable", "Session", "StorageError", "connect"]
+__all__ = ["Database", "DatabaseUnavailable", "Overtaken", "Session", "StorageError", "connect"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,6 +64,10 @@ class StorageError(Exception):
 
 class DatabaseUnavailable(StorageError):
     """Nothing was written. It may work again later."""
+
+
+class Overtaken(StorageError):
+    """Raised by a function: somebody was faster. `run` takes all back and runs it again, a little later."""
 
 
 class Database(ABC):
@@ -307,7 +312,7 @@ class PostgresDatabase(Database):
                 raise DatabaseUnavailable(
                     "All connections to PostgreSQL are busy: raise database.pool."
                 ) from error
-            except (DBAPIError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+            except (DBAPIError, OSError, TimeoutError, asyncpg.PostgresError, Overtaken) as error:
                 refused = _code(error) in REFUSED_CODES
                 if not refused and not _is_passing(error):
                     raise

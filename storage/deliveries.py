@@ -30,7 +30,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 def enqueue(session: Session, job: int, account: int, platform: str, now: datetime) -> None:
     """One delivery a job."""
-    _ENQUEUE(
+    _ENQUEUE.write(
         session, job_id=job, account_id=account, platform=platform, state="pending", attempts=0, message="",
         due_at=now, created_at=now,
     )  # fmt: skip

@@ -7,29 +7,33 @@ What a job took beyond its prediction moves its flow's start at once, and its ti
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    CTE,
     BindParameter,
     ColumnElement,
+    Select,
     and_,
     bindparam,
+    case,
     delete,
-    exists,
     func,
-    insert,
     literal,
     literal_column,
     select,
+    true,
     union_all,
     update,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, aliased
 
-from storage.fair import BETWEEN, NEXT_MAX, Affinity, Head, Tier, Turn, Turns, next_start, served
+from storage.fair import BETWEEN, Affinity, Head, Tier, Turn, Turns, next_start, served
 from storage.prepared import Prepared
 from storage.tables import FlowRow, JobRow, TierRow
 from storage.types import commit_lazily, insert_for, larger
@@ -59,18 +63,14 @@ def define_tiers(session: Session, weights: dict[str, int]) -> None:
 
 def enqueue(session: Session, account: int, tier: str, *, cap: int) -> None:
     """One more job waits in the account's flow, which from now on runs at most `cap` at once."""
-    if not _ENQUEUE(session, of_account=account, of_tier=tier, cap_new=cap).rowcount:
-        _OPEN(
-            session, account_id=account, tier=tier, start_us=0, debt_us=0, passed_us=0, waiting=1, running=0,
-            cap=cap, eligible=cap > 0,
-        )  # fmt: skip
+    _ENQUEUE[session.get_bind().dialect.name].write(session, of_account=account, of_tier=tier, cap_new=cap)
 
 
 def move(
     session: Session, account: int, tier: str, *, waiting: int = 0, running: int = 0, debt_us: int = 0
 ) -> None:
     """Adds to a flow's counts, and charges what a job took beyond (or below) its prediction."""
-    _MOVE(
+    _MOVE.write(
         session, of_account=account, of_tier=tier, more_waiting=waiting, more_running=running, more_us=debt_us
     )
 
@@ -80,22 +80,37 @@ def lock_tiers(session: Session) -> dict[str, Tier]:
     return _by_name(_LOCK_TIERS(session).all())
 
 
-def open_claim(session: Session) -> tuple[dict[str, Tier], list[str]]:
-    """Locks the tiers for a transaction that only claims, and says which of them have work."""
-    rows = _OPEN_CLAIM(session).all()
-    return _by_name(rows), [row[0] for row in rows if row[4]]
+def open_claim(session: Session, *, window: int, one: bool) -> tuple[dict[str, Tier], list[Head]]:
+    """Locks the tiers for a transaction that only claims; with them what `heads` gives.
+
+    PostgreSQL does both in one statement, which sees the flows as they were before it waited for the locks: if
+    another claim has moved a tier on meanwhile, they are read again.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        tiers = lock_tiers(session)
+        return tiers, heads(session, tiers, window=window, one=one)
+    rows = _open_claim(window, one)(session).all()
+    tiers = _by_name(rows)
+    if any(row.moved for row in rows):
+        return tiers, heads(session, tiers, window=window, one=one)
+    return tiers, _found(session, [row[-_HEAD:] for row in rows if row.account_id is not None])
+
+
+def heads(session: Session, tiers: dict[str, Tier], *, window: int, one: bool) -> list[Head]:
+    """The first `window` flows of each tier that may run a job, and which job that is; or only of `one` tier, the
+    one whose turn it is."""
+    names = [tier.name for tier in sorted(tiers.values(), key=lambda tier: (tier.start_us, tier.name))]
+    rows = _heads(len(names), window, one)(
+        session, **{f"tier_{rank}": name for rank, name in enumerate(names)}
+    )
+    return _found(session, rows.all())
 
 
 def pick(
-    session: Session,
-    tiers: dict[str, Tier],
-    names: list[str],
-    *,
-    limit: int,
-    affinity: Affinity | None = None,
+    tiers: dict[str, Tier], heads: Iterable[Head], *, limit: int, affinity: Affinity | None = None
 ) -> list[Turn]:
-    """The next turns of these tiers, one for each flow at most: fewer than `limit` when a flow's is due again."""
-    turns, found = Turns(tiers.values(), _heads(session, names, limit)), list[Turn]()
+    """The next turns of these, one for each flow at most: fewer than `limit` when a flow's is due again."""
+    turns, found = Turns(tiers.values(), heads), list[Turn]()
     while len(found) < limit and (turn := turns.take(affinity)) and turn.head.job is not None:
         found.append(turn)
         if turn.head.more:
@@ -105,8 +120,10 @@ def pick(
 
 def advance(session: Session, tiers: dict[str, Tier], turns: Sequence[Turn]) -> dict[str, Tier]:
     """These turns' jobs go into service: counts and virtual times move on. Returns the tiers as they are now."""
+    before = tiers
     for turn in turns:
         tiers = tiers | served(tiers, turn.at_us, turn.head)
+    set_tiers(session, [tier for name, tier in tiers.items() if tier != before[name]])
     _ADVANCE.many(
         session,
         [
@@ -115,13 +132,11 @@ def advance(session: Session, tiers: dict[str, Tier], turns: Sequence[Turn]) -> 
             for turn in turns
         ],
     )  # fmt: skip
-    passed = [
-        {"of_account": head.account, "of_tier": head.tier, "more_us": turn.head.cost_us}
-        for turn in turns
-        for head in turn.passed
-    ]
+    passed = Counter[tuple[int, str]]()
+    for turn in turns:
+        passed.update({(head.account, head.tier): turn.head.cost_us for head in turn.passed})
     if passed:
-        _PASS.many(session, passed)
+        _PASS.many(session, [{"of_account": a, "of_tier": b, "more_us": us} for (a, b), us in passed.items()])
     return tiers
 
 
@@ -187,20 +202,16 @@ def snapshot(session: Session) -> tuple[list[Tier], list[Flow]]:
     return tiers, flows
 
 
-def _heads(session: Session, names: list[str], limit: int) -> list[Head]:
-    """The first flows of each tier that may run a job, and which job that is."""
-    window = 1 << (limit + NEXT_MAX - 2).bit_length()  # few statements serve all limits
-    rows = _first_flows(len(names), window)(
-        session, **{f"tier_{place}": name for place, name in enumerate(names)}
-    )
-    heads: list[Head] = []
-    for account, tier, start, debt, passed, more, job, cost, model in rows.all():
-        if job is None:
+def _found(session: Session, rows: Sequence[Any]) -> list[Head]:
+    """Rows of `_with_jobs` as values. A flow that says that jobs wait where none does is mended."""
+    found: list[Head] = []
+    for account, tier, start, debt, passed, more, is_asked, job, cost, model in rows:
+        if job is not None:
+            found.append(Head(account=account, tier=tier, start_us=start, debt_us=debt, passed_us=passed,
+                              more=more, job=job, cost_us=cost, model=model))  # fmt: skip
+        elif is_asked:
             recount(session, account, tier)
-            continue
-        heads.append(Head(account=account, tier=tier, start_us=start, debt_us=debt, passed_us=passed,
-                          more=more, job=job, cost_us=cost, model=model))  # fmt: skip
-    return heads
+    return found
 
 
 def _served_again(turn: Turn) -> Head:
@@ -268,11 +279,21 @@ def _counted(
 _waiting = FlowRow.waiting + bindparam("more_waiting", type_=FlowRow.waiting.type)
 _running = FlowRow.running + bindparam("more_running", type_=FlowRow.running.type)
 _cap_new = bindparam("cap_new", type_=FlowRow.cap.type)
-_ENQUEUE = Prepared(_flow.values(**_counted(FlowRow.waiting + 1, FlowRow.running + 0, _cap_new)), sets=())
-_OPEN = Prepared(
-    insert(FlowRow).inline(),
-    sets=("account_id", "tier", "start_us", "debt_us", "passed_us", "waiting", "running", "cap", "eligible"),
-)
+
+
+def _enqueue(insert: Any) -> Prepared:
+    new = {"start_us": 0, "debt_us": 0, "passed_us": 0, "waiting": 1, "running": 0, "cap": _cap_new}
+    return Prepared(
+        insert(FlowRow)
+        .values(account_id=bindparam("of_account", type_=FlowRow.account_id.type),
+                tier=bindparam("of_tier", type_=FlowRow.tier.type), eligible=_cap_new > 0, **new)
+        .on_conflict_do_update(
+            index_elements=["account_id", "tier"], set_=_counted(FlowRow.waiting + 1, FlowRow.running + 0, _cap_new)
+        )
+    )  # fmt: skip
+
+
+_ENQUEUE = {"sqlite": _enqueue(sqlite.insert), "postgresql": _enqueue(postgresql.insert)}
 _MOVE = Prepared(
     _flow.values(
         start_us=FlowRow.start_us + _number("more_us"), debt_us=FlowRow.debt_us + _number("more_us"),
@@ -297,13 +318,7 @@ _ABSORB = Prepared(
     sets=(),
 )
 _tiers = (TierRow.name, TierRow.weight, TierRow.start_us, TierRow.now_us)
-_has_work = exists().where(FlowRow.eligible, FlowRow.tier == TierRow.name)
 _LOCK_TIERS = Prepared(select(*_tiers).order_by(TierRow.name).with_for_update(key_share=True))
-_OPEN_CLAIM = Prepared(
-    select(*_tiers, _has_work, commit_lazily())
-    .order_by(TierRow.name)
-    .with_for_update(key_share=True, of=TierRow)
-)
 _SET_TIER = Prepared(
     update(TierRow).where(TierRow.name == bindparam("of_tier"))
     .values(start_us=_number("start_new"), now_us=_number("now_new")),
@@ -311,23 +326,63 @@ _SET_TIER = Prepared(
 )  # fmt: skip
 
 
-@lru_cache
-def _first_flows(tiers: int, window: int) -> Prepared:
-    """The first `window` eligible flows of so many tiers, each with its oldest job that waits."""
-    firsts = [
-        select(FlowRow).where(FlowRow.eligible, FlowRow.tier == bindparam(f"tier_{place}"))
-        .order_by(FlowRow.start_us, FlowRow.account_id).limit(literal_column(str(window))).subquery()
-        for place in range(tiers)
-    ]  # fmt: skip
-    flow = union_all(*(select(first) for first in firsts)).subquery()
+_HEAD = 10
+"""Columns of `_with_jobs`."""
+
+
+def _first(window: int, tier: Any, rank: Any) -> Select[*tuple[Any, ...]]:
+    """The first eligible flows of a tier."""
+    return (
+        select(rank.label("rank"), FlowRow)
+        .where(FlowRow.eligible, FlowRow.tier == tier)
+        .order_by(FlowRow.start_us, FlowRow.account_id)
+        .limit(literal_column(str(window)))
+    )
+
+
+def _with_jobs(flow: CTE, one: bool) -> tuple[Sequence[Any], ColumnElement[bool]]:
+    """What `_found` reads, and the condition by which a flow's oldest job that waits is joined to it."""
+    turn = select(flow.c.tier).order_by(flow.c.rank, flow.c.tier).limit(literal_column("1")).scalar_subquery()
+    is_asked = flow.c.tier == turn if one else true()
     oldest = (
         select(JobRow.id)
         .where(JobRow.account_id == flow.c.account_id, JobRow.tier == flow.c.tier, JobRow.state == "available")
         .order_by(JobRow.id).limit(literal_column("1")).correlate(flow).scalar_subquery()
     )  # fmt: skip
     more = (flow.c.waiting > 1) & (flow.c.running + 1 < flow.c.cap)
+    columns = (flow.c.account_id, flow.c.tier, flow.c.start_us, flow.c.debt_us, flow.c.passed_us, more, is_asked,
+               JobRow.id, JobRow.cost_us, JobRow.model)  # fmt: skip
+    return columns, JobRow.id == case((is_asked, oldest))
+
+
+@lru_cache
+def _heads(tiers: int, window: int, one: bool) -> Prepared:
+    firsts = [
+        select(_first(window, bindparam(f"tier_{rank}"), literal_column(str(rank))).subquery())
+        for rank in range(tiers)
+    ]
+    flow = union_all(*firsts).cte("flow")
+    columns, has_job = _with_jobs(flow, one)
+    return Prepared(select(*columns).select_from(flow.outerjoin(JobRow, has_job)))
+
+
+@lru_cache
+def _open_claim(window: int, one: bool) -> Prepared:
+    """All tiers, locked, with their first flows. `moved`: not as it was when the statement began."""
+    tier = select(*_tiers).order_by(TierRow.name).with_for_update(key_share=True).cte("tier")
+    turn = select(tier.c.name, tier.c.start_us).order_by(tier.c.start_us, tier.c.name).subquery()
+    first = _first(window, turn.c.name, turn.c.start_us).lateral()
+    firsts = select(first).select_from(turn.join(first, true()))
+    if one:  # no tier is looked at after the one whose turn it is has filled the window
+        firsts = firsts.order_by(turn.c.start_us, turn.c.name).limit(literal_column(str(window)))
+    flow = firsts.cte("flow")
+    seen = aliased(TierRow)
+    moved = (seen.start_us != tier.c.start_us) | (seen.now_us != tier.c.now_us)
+    columns, has_job = _with_jobs(flow, one)
     return Prepared(
-        select(flow.c.account_id, flow.c.tier, flow.c.start_us, flow.c.debt_us, flow.c.passed_us, more,
-               JobRow.id, JobRow.cost_us, JobRow.model)
-        .outerjoin(JobRow, JobRow.id == oldest)
-    )  # fmt: skip
+        select(*tier.c, moved.label("moved"), commit_lazily(), *columns).select_from(
+            tier.join(seen, seen.name == tier.c.name)
+            .outerjoin(flow, flow.c.tier == tier.c.name)
+            .outerjoin(JobRow, has_job)
+        )
+    )

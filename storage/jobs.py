@@ -16,10 +16,11 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal, or
 from sqlalchemy.orm import Session
 
 from storage import flows
-from storage.fair import Affinity, Turn
+from storage.database import Overtaken
+from storage.fair import NEXT_MAX, Affinity, Turn
 from storage.prepared import Prepared
 from storage.signals import notify
-from storage.tables import FlowRow, HoldRow, JobRow
+from storage.tables import HoldRow, JobRow
 from storage.types import from_now
 
 State = Literal["available", "running", "retryable", "completed", "discarded", "cancelled"]
@@ -100,20 +101,6 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What admission needs to know of an account's jobs."""
-
-    known: int | None  # the job that this key made before
-    waiting: int
-    running: int
-
-
-def load(session: Session, account: int, key: str) -> Load:
-    """One statement: the account's own counts, and whether this key already made a job."""
-    row = _LOAD(session, of_key=key, of_account=account).one()
-    return Load(known=row[0], waiting=int(row[1]), running=int(row[2]))
-
-
 def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
     """Inserts the job and queues it in its flow; returns its id. A known key is an IntegrityError."""
     added = insert_job(session, job, now)
@@ -123,7 +110,7 @@ def add(session: Session, job: NewJob, now: datetime, *, cap: int) -> int:
 
 def insert_job(session: Session, job: NewJob, now: datetime) -> Job:
     """Inserts the job; `enqueue` it before the transaction ends. A known key is an IntegrityError."""
-    row = _ADD(
+    row = _ADD.along(
         session, key=job.key, account_id=job.account, payer_id=job.payer, tier=job.tier, kind=job.kind, model=job.model,
         words=job.words, request=job.request, address=job.address, private=job.private, origin=job.origin,
         cost_us=job.cost_us, used_us=0, price=job.price, budget=job.budget, run_at=now, created_at=now,
@@ -197,23 +184,21 @@ def counts(session: Session) -> dict[str, int]:
 def claim(
     session: Session, owner: str, *, lease_seconds: int, limit: int, affinity: Affinity | None = None
 ) -> list[Job]:
-    """Up to `limit` jobs in fair order, each under a lease and a new attempt number.
+    """Up to `limit` jobs in fair order, each under a lease and a new attempt number. A transaction of its own.
 
     Not waited for on the disk: a claim that a crash of the server undoes is made again.
     """
-    tiers, busy = flows.open_claim(session)
-    before, claimed = tiers, list[Job]()
-    while busy and len(claimed) < limit:
-        wanted = limit - len(claimed)
-        asked = busy if wanted > 1 else [min(busy, key=lambda name: (tiers[name].start_us, name))]
-        turns = flows.pick(session, tiers, asked, limit=wanted, affinity=affinity)
-        if not turns:
-            busy = [name for name in busy if name not in asked]
-            continue
-        taken = _take(session, turns, owner, lease_seconds)
-        tiers = flows.advance(session, tiers, [turn for turn in turns if turn.head.job in taken])
-        claimed += [taken[turn.head.job] for turn in turns if turn.head.job in taken]
-    flows.set_tiers(session, [tier for name, tier in tiers.items() if tier != before[name]])
+    window = (
+        1 << (limit - 1 + (NEXT_MAX - 1 if affinity else 0)).bit_length()
+    )  # few statements serve all limits
+    tiers, heads = flows.open_claim(session, window=window, one=limit == 1)
+    claimed = list[Job]()
+    while turns := flows.pick(tiers, heads, limit=limit - len(claimed), affinity=affinity):
+        tiers = flows.advance(session, tiers, turns)
+        claimed += _take(session, turns, owner, lease_seconds)
+        if len(claimed) == limit or not any(turn.head.more for turn in turns):
+            break
+        heads = flows.heads(session, tiers, window=window, one=len(claimed) + 1 == limit)
     return claimed
 
 
@@ -378,11 +363,18 @@ def _locked(session: Session, condition: ColumnElement[bool], limit: int) -> lis
     return [_job(row) for row in session.execute(statement.with_for_update(skip_locked=True))]
 
 
-def _take(session: Session, turns: list[Turn], owner: str, lease_seconds: int) -> dict[int | None, Job]:
-    """The jobs of these turns, running from now on, less those that were cancelled at this very moment."""
+def _take(session: Session, turns: list[Turn], owner: str, lease_seconds: int) -> list[Job]:
+    """The jobs of these turns in their order, running from now on."""
     ids = [turn.head.job for turn in turns]
-    rows = _TAKE(session, of_jobs=ids, owner=owner, seconds=lease_seconds)
-    return {job.id: job for job in map(_job, rows)}
+    rows = _TAKE.along(session, of_jobs=ids, owner=owner, seconds=lease_seconds)
+    taken = {job.id: job for job in map(_job, rows)}
+    if any((turn.head.account, turn.head.tier) != _flow_of(taken.get(turn.head.job or 0)) for turn in turns):
+        raise Overtaken("a job was cancelled or moved while it was claimed")
+    return [taken[job] for job in ids if job is not None]
+
+
+def _flow_of(job: Job | None) -> tuple[int, str] | None:
+    return (job.account, job.tier) if job else None
 
 
 def _end(
@@ -395,7 +387,7 @@ def _end(
     paid: int,
     error: str | None = None,
 ) -> None:
-    _END(
+    _END.write(
         session, of_job=job.id, state=state, finished_at=now, error=error, paid=paid, more_us=used_us,
         owner=None, lease_until=None,
     )  # fmt: skip
@@ -418,17 +410,6 @@ def _job(row: Any) -> Job:
 
 # --- statements -------------------------------------------------------------------------------------------
 
-_of_account = bindparam("of_account", type_=JobRow.account_id.type)
-_of_key = bindparam("of_key", type_=JobRow.key.type)
-_LOAD = Prepared(
-    select(
-        select(JobRow.id).where(JobRow.key == _of_key).scalar_subquery(),
-        select(func.coalesce(func.sum(FlowRow.waiting), 0))
-        .where(FlowRow.account_id == _of_account).scalar_subquery(),
-        select(func.coalesce(func.sum(FlowRow.running), 0))
-        .where(FlowRow.account_id == _of_account).scalar_subquery(),
-    )
-)  # fmt: skip
 _ADD = Prepared(
     insert(JobRow).returning(*_COLUMNS),
     sets=("key", "account_id", "payer_id", "tier", "kind", "model", "words", "request", "address", "private",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import bindparam, case, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -19,20 +20,41 @@ from storage.types import larger
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def allow(session: Session, key: str, now: datetime, *, per: int, period_seconds: float, burst: int) -> float:
-    """0 and counts one, if it may be now: `per` in each period, up to `burst` of them at once.
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """`per` in each period, up to `burst` of them at once."""
 
-    Otherwise the seconds until it may, and nothing is counted.
-    """
-    now_us, step_us = _us(now), max(1, round(period_seconds * 1e6 / per))
-    early_us = (burst - 1) * step_us
-    upsert = _ALLOW[session.get_bind().dialect.name]
-    counted = upsert(session, key=key, now_us=now_us, step_us=step_us, latest_us=now_us + early_us,
-                     wrong_us=now_us + early_us + 2 * step_us).one_or_none()  # fmt: skip
-    if counted is not None:
+    per: int
+    period_seconds: float
+    burst: int
+
+    @property
+    def step_us(self) -> int:
+        return max(1, round(self.period_seconds * 1e6 / self.per))
+
+    @property
+    def early_us(self) -> int:
+        return (self.burst - 1) * self.step_us
+
+
+def allow(session: Session, key: str, now: datetime, pace: Pace) -> float:
+    """0 and counts one, if it may be now. Otherwise the seconds until it may, and nothing is counted."""
+    if _ALLOW[session.get_bind().dialect.name](session, **_parameters(key, now, pace)).one_or_none():
         return 0.0
-    due_us = session.scalar(select(RateRow.due_us).where(RateRow.key == key)) or now_us
-    return max(due_us - early_us - now_us, 1) / 1e6
+    due_us = session.scalar(select(RateRow.due_us).where(RateRow.key == key))
+    return wait_seconds(due_us, now, pace) or 1e-6
+
+
+def wait_seconds(due_us: int | None, now: datetime, pace: Pace) -> float:
+    """Until one more may be, for who has read when the next is due, under a lock of his own; 0: now."""
+    latest_us = _us(now) + pace.early_us
+    if due_us is None or due_us > _wrong_us(latest_us, pace):
+        return 0.0
+    return max(due_us - latest_us, 0) / 1e6
+
+
+def count(session: Session, key: str, now: datetime, pace: Pace) -> None:
+    """Counts one that may be now, as `wait_seconds` told under that lock."""
+    _ALLOW[session.get_bind().dialect.name].write(session, **_parameters(key, now, pace))
 
 
 def forget(session: Session, now: datetime) -> None:
@@ -44,8 +66,19 @@ def _us(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
+def _wrong_us(latest_us: int, pace: Pace) -> int:
+    """What is due later than this was counted by a clock that went back."""
+    return latest_us + 2 * pace.step_us
+
+
+def _parameters(key: str, now: datetime, pace: Pace) -> dict[str, Any]:
+    latest_us = _us(now) + pace.early_us
+    return {"key": key, "now_us": _us(now), "step_us": pace.step_us, "latest_us": latest_us,
+            "wrong_us": _wrong_us(latest_us, pace)}  # fmt: skip
+
+
 def _upsert(insert: Any) -> Prepared:
-    """Counts one unless it is too early. What is due later than can be was counted by a clock that went back."""
+    """Counts one unless it is too early."""
     now, step, latest, wrong = (
         bindparam(name, type_=RateRow.due_us.type) for name in ("now_us", "step_us", "latest_us", "wrong_us")
     )

@@ -74,7 +74,7 @@ def spend(session: Session, scope: str, amount_us: int, *, limit_us: int) -> boo
 
 def correct(session: Session, scope: str, amount_us: int) -> None:
     """What a job took beyond (or below) what its budget was charged."""
-    _CORRECT(session, of_scope=scope, more_us=amount_us)
+    _CORRECT.write(session, of_scope=scope, more_us=amount_us)
 
 
 def spent(session: Session, scope: str) -> int:
@@ -148,7 +148,7 @@ def progress(session: Session, jobs: list[int]) -> dict[int, bytes]:
 
 
 def clear_progress(session: Session, job: int) -> None:
-    _CLEAR_PROGRESS(session, of_job=job)
+    _CLEAR_PROGRESS.write(session, of_job=job)
 
 
 # --- statements -------------------------------------------------------------------------------------------

@@ -38,10 +38,8 @@ async def run(context: Context, asking: Asking) -> Reply:
 
 def _count_try(session: Session, context: Context, asking: Asking) -> None:
     """Codes are not to be guessed."""
-    wait = rates.allow(
-        session, f"redeem:{asking.account}", context.clock(), per=TRIES_AN_HOUR, period_seconds=3600,
-        burst=TRIES_AN_HOUR,
-    )  # fmt: skip
+    pace = rates.Pace(per=TRIES_AN_HOUR, period_seconds=3600, burst=TRIES_AN_HOUR)
+    wait = rates.allow(session, f"redeem:{asking.account}", context.clock(), pace)
     if wait:
         raise Refusal("redeem-too-often", minutes=max(1, round(wait / 60)))
 

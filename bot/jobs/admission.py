@@ -8,7 +8,6 @@ import msgspec
 
 from bot.config import ModelEntry, Plan
 from bot.jobs.refusals import Refusal
-from storage.jobs import Load
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +15,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     plan_name: str
     plan: Plan
     model: ModelEntry
-    load: Load
+    waiting: int  # of the account's jobs
     wait_seconds: float  # until the plan's pace allows another
 
 
@@ -28,8 +27,8 @@ def refuse(facts: Facts) -> Refusal | None:
         return Refusal("refused-model-plan", model=facts.model.title or facts.model.name)
     if facts.wait_seconds:
         return Refusal("refused-rate", per_minute=facts.plan.per_minute, seconds=ceil(facts.wait_seconds))
-    if facts.load.waiting >= facts.plan.waiting:
-        return Refusal("refused-waiting", waiting=facts.load.waiting)
+    if facts.waiting >= facts.plan.waiting:
+        return Refusal("refused-waiting", waiting=facts.waiting)
     return None
 
 

@@ -35,11 +35,11 @@ def complete(
     job = jobs.lock(session, claimed.id)
     if job is None or not jobs.is_current(job, claimed.attempt):
         return False
+    paid = _settle(session, job, job.price, now)
     kept = config.retention.free if job.tier in ("free", RELAXED) else config.retention.paid
     artifacts.add(session, job.id, made, now, expires_at=now + timedelta(seconds=kept))
     if job.deleted_at is not None:  # while it ran
         artifacts.delete(session, job.id, now)
-    paid = _settle(session, job, job.price, now)
     _close(session, job, now, used_us)
     jobs.complete(session, job, now, used_us=used_us, paid=paid)
     return True

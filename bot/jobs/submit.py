@@ -17,10 +17,11 @@ from bot.jobs.refusals import Refusal
 from bot.jobs.wallets import Terms, plan_of
 from generators import requests
 from generators.requests import Request
-from storage import artifacts, jobs, ledger, rates, records
+from storage import artifacts, jobs, ledger, rates, records, standing
 from storage.accounts import Account
 from storage.database import Session
 from storage.jobs import Job, NewJob
+from storage.standing import Standing
 
 RELAXED = "relaxed"
 WEIGHT_UNIT = 10
@@ -56,28 +57,30 @@ def submit(session: Session, config: Config, ask: Ask, now: datetime) -> Submitt
     account, wallet = wallets.lock(session, config, ask.account, ask.address, now)
     if account is None:
         raise Refusal("refused-account")
-    load = jobs.load(session, account.id, ask.key)
-    if load.known is not None:
-        return _known(session, account, load.known, now)
+    pace_key = f"submit:{account.id}"
+    stands = standing.of_account(session, account.id, now, key=ask.key, pace=pace_key)
+    if stands.known is not None:
+        return _known(session, account, stands)
     model = config.models.get(ask.request.model)
     if model is None:
         raise Refusal("refused-model-gone", model=ask.request.model)
     terms = wallets.terms(session, config, account, wallet, ask.request, model, now)
     facts = admission.Facts(
-        banned_reason=account.banned_reason, plan_name=terms.name, plan=terms.plan, model=model, load=load,
-        wait_seconds=_pace(session, account, terms.plan, now),
+        banned_reason=account.banned_reason, plan_name=terms.name, plan=terms.plan, model=model,
+        waiting=stands.waiting, wait_seconds=rates.wait_seconds(stands.due_us, now, _pace(terms.plan)),
     )  # fmt: skip
     if refusal := admission.refuse(facts):
         raise refusal
+    rates.count(session, pace_key, now, _pace(terms.plan))
     fitting = msgspec.structs.replace(ask, request=limits.fitted(ask.request, model, terms.plan))
+    if terms.wallet is None:
+        terms = msgspec.structs.replace(terms, live=stands.lots)
     queued = _queue(session, config, fitting, account, model, terms, unit_us, now)
     return msgspec.structs.replace(queued, fitted=fitting != ask)
 
 
-def _pace(session: Session, account: Account, plan: Plan, now: datetime) -> float:
-    """Counts one request; the seconds to wait if it was one too many. A refusal takes back all of this."""
-    key, per = f"submit:{account.id}", plan.per_minute
-    return rates.allow(session, key, now, per=per, period_seconds=60, burst=per)
+def _pace(plan: Plan) -> rates.Pace:
+    return rates.Pace(per=plan.per_minute, period_seconds=60, burst=plan.per_minute)
 
 
 def tier_weights(config: Config) -> dict[str, int]:
@@ -111,11 +114,11 @@ def _network_allows(
     )
 
 
-def _known(session: Session, account: Account, job: int, now: datetime) -> Submitted:
-    found = jobs.get(session, job)
+def _known(session: Session, account: Account, stands: Standing) -> Submitted:
+    found = jobs.get(session, stands.known or 0)
     if found is None or found.account != account.id:
         raise Refusal("refused-event")
-    left = sum(lot.remaining for lot in ledger.lots(session, account.id, now))
+    left = sum(lot.remaining for lot in stands.lots)
     return Submitted(job=found, price=found.price, left=None if found.payer else left, again=True)
 
 
@@ -130,7 +133,7 @@ def _queue(
     if terms.wallet is not None:
         payer = terms.wallet
     else:
-        live = _afford(session, config, ask, account, price, now)
+        live = _afford(session, config, ask, account, price, live, now)
     kinds = {lot.kind for lot in live if lot.id in {part for part, _ in ledger.split(live, price)}}
     tier, budget = terms.name, ""
     if admission.is_free(kinds):
@@ -163,10 +166,15 @@ def _check_hourly(session: Session, ask: Ask, now: datetime) -> None:
 
 
 def _afford(
-    session: Session, config: Config, ask: Ask, account: Account, price: int, now: datetime
+    session: Session,
+    config: Config,
+    ask: Ask,
+    account: Account,
+    price: int,
+    live: list[ledger.Lot],
+    now: datetime,
 ) -> list[ledger.Lot]:
     """The live lots, allowances included. Raises Refusal when they do not cover the price."""
-    live = ledger.lots(session, account.id, now)
     network_ok = True
     _, plan = plan_of(config, account)
     due = allowances.due(account, plan, config.abuse, now=now)

@@ -39,7 +39,7 @@ def post(
     *, job: int | None = None, lot: int | None = None, reason: str = "",
 ) -> None:  # fmt: skip
     """Appends one movement. A key that was used before is an IntegrityError: nothing moves twice."""
-    _POST(
+    _POST.write(
         session, key=key, account_id=account, source=source, target=target, amount=amount, at=now, job_id=job,
         lot_id=lot, reason=reason[:200],
     )  # fmt: skip

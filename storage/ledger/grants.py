@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
-from sqlalchemy import bindparam, case, or_, select, update
+from sqlalchemy import and_, bindparam, case, or_, select, update
 from sqlalchemy.orm import Session
 
 from storage.ledger.books import Book, is_posted, post
@@ -136,14 +136,14 @@ def expire(session: Session, now: datetime, *, limit: int = 500) -> int:
 # --- what the rest of the ledger is made of ------------------------------------------------------------------
 
 
-def draw(session: Session, lot: int, part: int) -> None:
-    """Out of a lot into a hold."""
-    _DRAW(session, of_lot=lot, less=part)
+def draw(session: Session, parts: list[tuple[int, int]]) -> None:
+    """(lot, part)s out of lots into holds."""
+    _DRAW.many(session, [{"of_lot": lot, "less": part} for lot, part in parts])
 
 
 def take_out(session: Session, lot: int, part: int) -> None:
     """Out of a lot for good: back to the house, or for a debt."""
-    _TAKE(session, of_lot=lot, less=part)
+    _TAKE.write(session, of_lot=lot, less=part)
 
 
 def repay(session: Session, account: int, parts: list[tuple[int, int]], now: datetime, *, why: str) -> None:
@@ -166,7 +166,7 @@ def owed(session: Session, account: int) -> int:
 
 def owe(session: Session, account: int, more: int) -> None:
     """Adds to a debt; minus repays."""
-    _OWE(session, of_account=account, more=more)
+    _OWE.write(session, of_account=account, more=more)
 
 
 def source_of(kind: str) -> Book:
@@ -190,12 +190,13 @@ def _new_lot(session: Session, account: int, each: Grant, now: datetime) -> int 
 
 COLUMNS = (LotRow.id, LotRow.kind, LotRow.granted, LotRow.remaining, LotRow.expires_at, LotRow.key)
 _rank = case(RANKS, value=LotRow.kind, else_=len(RANKS))
-_live = or_(LotRow.expires_at.is_(None), LotRow.expires_at > bindparam("now", type_=LotRow.expires_at.type))
-_LOTS = Prepared(
-    select(*COLUMNS)
-    .where(LotRow.account_id == bindparam("of_account"), LotRow.remaining > 0, _live)
-    .order_by(_rank, LotRow.expires_at.is_(None), LotRow.expires_at, LotRow.id)
-)
+_later = bindparam("now", type_=LotRow.expires_at.type)
+LIVE = and_(
+    LotRow.account_id == bindparam("of_account", type_=LotRow.account_id.type), LotRow.remaining > 0,
+    or_(LotRow.expires_at.is_(None), LotRow.expires_at > _later),
+)  # fmt: skip
+BURN_ORDER = (_rank, LotRow.expires_at.is_(None), LotRow.expires_at, LotRow.id)
+_LOTS = Prepared(select(*COLUMNS).where(LIVE).order_by(*BURN_ORDER))
 _lot = update(LotRow).where(LotRow.id == bindparam("of_lot"))
 _less = bindparam("less", type_=LotRow.remaining.type)
 _DRAW = Prepared(_lot.values(remaining=LotRow.remaining - _less), sets=())

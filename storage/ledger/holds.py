@@ -22,9 +22,11 @@ def hold(session: Session, account: int, job: int, amount: int, now: datetime, *
     if amount == 0:
         return
     parts = split(live, amount)
-    for lot, part in parts:
-        draw(session, lot, part)
-        _HOLD(session, job_id=job, lot_id=lot, amount=part, captured=0, open=True)
+    draw(session, parts)
+    _HOLD.many(
+        session,
+        [{"job_id": job, "lot_id": lot, "amount": part, "captured": 0, "open": True} for lot, part in parts],
+    )
     post(session, account, f"hold:{job}", "available", "held", amount, now, job=job)
 
 
@@ -59,7 +61,7 @@ def _end_parts(
     for lot, part in held:
         used = min(captured, part)
         captured -= used
-        _END_PART(session, of_job=job, of_lot=lot, captured=used, open=False)
+        _END_PART.write(session, of_job=job, of_lot=lot, captured=used, open=False)
         if part > used:
             back.append((lot, part - used))
     return back

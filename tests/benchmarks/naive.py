@@ -109,7 +109,7 @@ def submit(session: Session, config: Config, ask: Ask, now: datetime) -> int:
     assert account.banned_reason is None
     assert _jobs(session, account, JobRow.created_at > now - timedelta(minutes=1)) < plan.per_minute
     assert _jobs(session, account, JobRow.state == "available") < plan.waiting
-    timing = session.get(TimingRow, model.name)
+    timing = session.get(TimingRow, (model.name, ""))
     price = pricing.price(ask.request, model)
     lots = _live_lots(session, account, now)
     assert sum(lot.remaining for lot in lots) >= price

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, text, update
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from storage import accounts, flows, jobs
 from storage.accounts import Identity
 from storage.database import Database, Session
 from storage.fair import BETWEEN, Affinity, Head, Tier, Turns, next_start
+from storage.prepared import send
 from storage.tables import FlowRow, JobRow
 from tests.conftest import NOON
 
@@ -160,6 +163,44 @@ def _cancel(session: Session, job: int) -> None:
     found = jobs.lock(session, job)
     assert found is not None
     jobs.cancel(session, found, NOON)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_claim_that_somebody_else_overtakes_takes_nothing_back_and_begins_again(
+    database: Database, database_url: str
+) -> None:
+    """While the claim waits for its job, that is cancelled; while it waits for the tiers, another claim has the job."""
+    first, second, third = await database.run(_queue, "ann", "a", "a", "a")
+    assert await _behind(database_url, claim(database), lambda session: _cancel(session, first)) == [second]
+    taken = await _behind(database_url, claim(database), lambda session: jobs.claim(session, "you", **ONE))
+    assert taken == []
+    assert await database.read(_counts) == [(0, 2)]
+    assert (await database.read(jobs.get, third)).state == "running"  # type: ignore[union-attr]
+
+
+ONE: dict[str, int] = {"lease_seconds": 30, "limit": 1}
+
+
+async def _behind(
+    url: str, claiming: Coroutine[Any, Any, list[int]], work: Callable[[Session], Any]
+) -> list[int]:
+    """What is claimed by who waits for a transaction that has done its work and then commits."""
+    engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
+    async with asyncio.timeout(20), engine.connect() as connection, asyncio.TaskGroup() as group:
+        await connection.begin()
+        await connection.run_sync(lambda sync: _work(sync, work))
+        task = group.create_task(claiming)
+        while not await connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+            await asyncio.sleep(0.005)
+        await connection.commit()
+    await engine.dispose()
+    return task.result()
+
+
+def _work(connection: Connection, work: Callable[[Session], Any]) -> None:
+    with Session(connection) as session:
+        work(session)
+        send(session)
 
 
 async def test_counts_that_were_spoilt_by_hand_are_mended_by_the_next_claim(database: Database) -> None:

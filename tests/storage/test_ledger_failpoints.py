@@ -12,6 +12,7 @@ from sqlalchemy import event, select
 from storage import accounts, jobs, ledger
 from storage.database import Database, Session
 from storage.ledger import Grant
+from storage.prepared import send
 from storage.tables import AccountRow, EntryRow, HoldRow, JobRow, LotRow, ReversalRow
 from tests.conftest import NOON
 from tests.storage.test_ledger import account, give, hold
@@ -84,6 +85,7 @@ def dying(path: Path, *, after: int) -> Path:
         try:
             path(session)
             session.flush()
+            send(session)
         finally:
             event.remove(connection, "before_cursor_execute", burn)
 

@@ -16,7 +16,7 @@ from tests.conftest import NOON
 
 def ask(session: Session, seconds: float, *, key: str = "ann", per: int = 4) -> float:
     now = NOON + timedelta(seconds=seconds)
-    return rates.allow(session, key, now, per=per, period_seconds=60, burst=per)
+    return rates.allow(session, key, now, rates.Pace(per=per, period_seconds=60, burst=per))
 
 
 async def test_a_burst_passes_and_who_is_refused_hears_when_it_is_their_turn(database: Database) -> None:
