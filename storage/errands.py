@@ -132,9 +132,10 @@ def failed(session: Session, letter: int, error: str) -> None:
     session.execute(update(NewsRow).where(NewsRow.id == letter, ~NewsRow.applied).values(error=error[:200]))
 
 
-def unapplied(session: Session, *, limit: int = 50) -> list[Letter]:
-    """News without effect so far, oldest first."""
-    rows = session.scalars(select(NewsRow).where(~NewsRow.applied).order_by(NewsRow.id).limit(limit))
+def unapplied(session: Session, *, after: int = 0, limit: int = 50) -> list[Letter]:
+    """News without effect so far, oldest first, from the one `after` which somebody has looked already."""
+    waiting = select(NewsRow).where(~NewsRow.applied, NewsRow.id > after)
+    rows = session.scalars(waiting.order_by(NewsRow.id).limit(limit))
     return [_letter(row) for row in rows]
 
 

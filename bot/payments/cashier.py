@@ -43,6 +43,7 @@ class Cashier:
         self.providers = {each.name: each for each in providers}
         self._reconciler = Reconciler(database, inbox, clock=clock)
         self._owner = secrets.token_hex(8)
+        self._looked_at = 0
         self.reports: dict[str, Report] = {}
         self._due: dict[str, datetime] = {}
 
@@ -60,10 +61,12 @@ class Cashier:
                 await self._run(provider, errand)
 
     async def letters(self) -> None:
-        """News that has had no effect so far."""
-        for letter in await self._database.read(errands.unapplied):
+        """News that has had no effect so far: some of it each time, so that what never fits keeps nothing waiting."""
+        some = await self._database.read(errands.unapplied, after=self._looked_at)
+        for letter in some:
             if provider := self.providers.get(letter.provider):
                 await self._inbox.open(provider, letter)
+        self._looked_at = some[-1].id if some else 0
 
     async def reconcile_all(self) -> None:
         """Each provider that is due; one that was away is asked again soon."""

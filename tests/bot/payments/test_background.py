@@ -125,6 +125,16 @@ async def test_news_of_nonsense_is_kept_and_disturbs_nobody(desk: Desk) -> None:
     assert len(await desk.till.do(errands.unapplied)) == 1
 
 
+async def test_news_that_never_fits_keeps_no_other_waiting(desk: Desk, paper: Paper) -> None:
+    ann = await desk.till.person("ann")
+    for number in range(60):
+        await desk.inbox.keep("stripe", f"junk{number}", "test", b"{}")
+    await desk.inbox.keep("stripe", "good", "test", encode([pays("ann", "p1")]))
+    for _ in range(2):
+        await desk.cashier.letters()
+    assert await desk.till.credits(ann) == 500
+
+
 async def test_an_errand_is_run_until_it_is_done(desk: Desk, paper: Paper) -> None:
     ann = await desk.till.person("ann")
     await desk.hear(pays("ann", "p1"))
