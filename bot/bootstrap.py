@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -52,7 +52,8 @@ from bot.platforms.discord.storefront import ShopNews, Storefront
 from bot.platforms.telegram.client import BotStars, TelegramPlatform, TolerantBot
 from bot.platforms.telegram.client import bot_of as telegram_bot
 from bot.platforms.web.boot import Boot
-from bot.platforms.web.client import Hook, WebPlatform
+from bot.platforms.web.client import WebPlatform
+from bot.platforms.web.hooks import Hook, signed_hook
 from bot.platforms.web.settings import Probes, WebSettings
 from bot.service import Service
 from bot.signing import Signer, load_key
@@ -61,6 +62,9 @@ from generators.pool import Pool, PoolSettings
 from storage import deliveries, flows, jobs, places, schema
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database, connect
+
+if TYPE_CHECKING:
+    from bot.payments.stripe.provider import StripeProvider
 
 Role = Literal["chat", "generate"]
 ROLES: tuple[Role, ...] = ("chat", "generate")
@@ -142,7 +146,9 @@ class Instance:
         self._skus = self._sell_skus(self._rest) if config.secrets.discord_token else None
         self._telegram = telegram_bot(config) if config.secrets.telegram_token else None
         self._stars = self._sell_for_stars(self._telegram) if self._telegram else None
-        self._providers: list[Provider] = [each for each in (self._skus, self._stars) if each is not None]
+        self._stripe = _stripe(config, self._inbox)
+        made = (self._skus, self._stars, self._stripe)
+        self._providers: list[Provider] = [each for each in made if each is not None]
         self.places = Places(database)
         shop = Shop(database, config, self._providers, clock=now)
         self._context = Context(
@@ -167,6 +173,8 @@ class Instance:
         finally:
             if self._pool is not None:
                 await self._pool.stop(grace_seconds=0)
+            if self._stripe is not None:
+                await self._stripe.close()
 
     async def _take_over(self) -> None:
         """What a process that alone owns the database knows: whoever held a lease before is gone."""
@@ -244,6 +252,8 @@ class Instance:
             )  # fmt: skip
             made.append(telegram)
             hooks[telegram.name] = telegram.webhook
+        if self._stripe is not None:
+            hooks[self._stripe.name] = signed_hook(self._stripe.hear)
         if config.web.enabled:
             made.append(self._page(chat, hooks))
         return made
@@ -258,7 +268,17 @@ class Instance:
         return page
 
     def _boot(self, locale: Locale) -> Boot:
-        return boot(self._config, self._context.suggestions, locale)
+        sells = bool(self._context.shop.ways("web"))
+        return boot(self._config, self._context.suggestions, locale, sells=sells)
+
+
+def _stripe(config: Config, inbox: Inbox) -> StripeProvider | None:
+    """Its SDK takes half a second to import: only where it is used."""
+    if not config.secrets.stripe_key:
+        return None
+    from bot.payments.stripe.provider import StripeProvider
+
+    return StripeProvider(config, inbox, page=settings.page_url(config), clock=now)
 
 
 def pool_settings(config: Config) -> PoolSettings:

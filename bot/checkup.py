@@ -178,6 +178,17 @@ async def _discord_shop(ward: Ward) -> str:
         raise Sick("Discord's shop and config.toml differ", str(trouble)) from None
 
 
+async def _stripe(ward: Ward) -> str:
+    if not ward.config.secrets.stripe_key:
+        raise Skipped("ATELIER_STRIPE_KEY is not set")
+    from bot.payments.stripe import checkup  # slow to import, and seldom needed
+
+    try:
+        return await checkup.examine(ward.config, settings.page_url(ward.config))
+    except checkup.Trouble as trouble:
+        raise Sick(trouble.said, trouble.fix) from None
+
+
 # --- the database -------------------------------------------------------------------------------------------
 
 
@@ -380,7 +391,7 @@ CHECKS: dict[str, Check] = {
     "home": _home, "signing key": _signing_key, "database": _database, "schema": _schema, "ledger": _ledger,
     "clock": _clock, "connections": _connections, "blobs": _blobs, "web": _web, "devices": _devices,
     "models": _models, "memory": _memory, "tokens": _tokens, "stars": _stars,
-    "discord shop": _discord_shop,
+    "discord shop": _discord_shop, "stripe": _stripe,
 }  # fmt: skip
 
 

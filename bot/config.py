@@ -158,6 +158,12 @@ class Payments(Section, frozen=True):
     terms_url: str = ""
 
 
+class StripeShop(Section, frozen=True):
+    """`[stripe]`: used when ATELIER_STRIPE_KEY is set. The address may be a proxy's."""
+
+    api_base: str = "https://api.stripe.com"
+
+
 class Referral(Section, frozen=True):
     """`[referral]`: what both get once a newcomer who was invited buys something. 0: no such programme."""
 
@@ -282,6 +288,7 @@ class Config(Section, frozen=True):
     plans: dict[str, Plan] = {}
     packs: dict[str, Pack] = {}
     payments: Payments = Payments()
+    stripe: StripeShop = StripeShop()
     referral: Referral = Referral()
     abuse: Abuse = Abuse()
     timeouts: Timeouts = Timeouts()

@@ -9,8 +9,8 @@ from bot.replies import say
 from generators import embedded
 
 COMMANDS = (
-    "imagine", "write", "jobs", "balance", "plans", "buy", "receipts", "redeem", "gift", "refer", "link", "settings",
-    "help", "privacy", "paysupport",
+    "imagine", "write", "jobs", "balance", "plans", "buy", "manage", "receipts", "redeem", "gift", "refer", "link",
+    "settings", "help", "privacy", "paysupport",
 )  # fmt: skip
 PICTURES = {
     "--ar": ("1:1", "4:3", "3:4", "16:9", "9:16"), "--size": (), "--steps": (), "--cfg": (), "--no": (),
@@ -24,9 +24,11 @@ BOTH: dict[str, tuple[str, ...]] = {"--seed": (), "--model": (), "--private": ()
 BANNER_EXAMPLES = 4
 
 
-def boot(config: Config, suggestions: tuple[str, ...], locale: Locale) -> Boot:
+def boot(config: Config, suggestions: tuple[str, ...], locale: Locale, *, sells: bool = False) -> Boot:
+    """`sells`: whether anything can be bought on the page."""
     return Boot(
         locale=locale,
+        sells=sells,
         commands=tuple(CommandHint(name=name, hint=say(locale, f"hint-{name}")) for name in COMMANDS),
         options=(
             *_hints(PICTURES, locale, "imagine"),

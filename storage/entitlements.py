@@ -77,7 +77,8 @@ def hear(session: Session, account: int, news: News) -> Entitlement:
         )
     )  # fmt: skip
     if news.until is not None:
-        session.execute(row.where(EntitlementRow.until < news.until).values(until=news.until))
+        paid_for = row.where(EntitlementRow.until < news.until)
+        session.execute(paid_for.values(since=news.since, until=news.until))
     found = find(session, news.source, news.external_id)
     assert found is not None
     return found

@@ -166,6 +166,18 @@ def of_subscription(session: Session, provider: str, subscription: str) -> list[
     return [_payment(row) for row in rows]
 
 
+def paid_by(session: Session, buyer: int, provider: str) -> list[str]:
+    """The subscriptions that somebody pays for, newest first: their own, a group's, gifts."""
+    rows = session.scalars(
+        select(PaymentRow.subscription)
+        .join(OrderRow, OrderRow.id == PaymentRow.order_id)
+        .where(OrderRow.buyer_id == buyer, PaymentRow.provider == provider, PaymentRow.subscription != "")
+        .group_by(PaymentRow.subscription)
+        .order_by(func.max(PaymentRow.id).desc())
+    )
+    return list(rows)
+
+
 def of_order(session: Session, order: int) -> list[Payment]:
     """The payments that name it: one, unless it is a subscription or somebody paid twice."""
     rows = session.scalars(select(PaymentRow).where(PaymentRow.order_id == order, PaymentRow.arrived))

@@ -120,7 +120,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 # --- how many requests of ours the platforms' own descriptions were asked about ------------------------------
 
-_checked = {"discord": 0, "telegram": 0}
+_checked = {"discord": 0, "telegram": 0, "stripe": 0}
 
 
 def _checked_here() -> dict[str, int]:

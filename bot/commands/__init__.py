@@ -10,6 +10,7 @@ from bot.commands import (
     imagine,
     jobs,
     link,
+    manage,
     paysupport,
     plans,
     press,
@@ -26,8 +27,8 @@ from bot.commands import (
 from bot.commands.context import Asking, Context, Run
 
 _ALL = (
-    imagine, write, jobs, balance, plans, buy, receipts, redeem, gift, refer, link, settings, help, start,
-    privacy, paysupport, terms, setup, claim, admin, press,
+    imagine, write, jobs, balance, plans, buy, manage, receipts, redeem, gift, refer, link, settings, help,
+    start, privacy, paysupport, terms, setup, claim, admin, press,
 )  # fmt: skip
 REGISTRY: dict[str, Run] = {each.NAME: each.run for each in _ALL}
 

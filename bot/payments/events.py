@@ -79,4 +79,13 @@ class Subscribed(Event, frozen=True, kw_only=True):
     test: bool = False
 
 
-AnyEvent = Paid | Refunded | Disputed | Subscribed
+class Failed(Event, frozen=True, kw_only=True):
+    """Money that was on its way did not come: of an order, or of the renewal of a subscription. Nothing changes but
+    that somebody should know. `attempt` is the provider's id of it."""
+
+    attempt: str
+    order: str = ""
+    subscription: str = ""
+
+
+AnyEvent = Paid | Refunded | Disputed | Subscribed | Failed

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.config import Config
 from bot.payments import products
-from bot.payments.events import AnyEvent, Paid
+from bot.payments.events import AnyEvent, Failed, Paid
 from bot.payments.till import Outcome
 from storage import accounts, notices, payments
 from storage.accounts import Identity
@@ -22,7 +22,10 @@ def of_money(session: Session, config: Config, event: AnyEvent, outcome: Outcome
         _tell_admins(session, config, event, outcome, now)
         return
     key = f"{event.provider}:{outcome.payment}"
-    if isinstance(event, Paid) and outcome.product is not None:
+    if isinstance(event, Failed) and outcome.product is not None:
+        what = "renewal" if event.subscription else "order"
+        _tell(session, outcome, f"failed:{event.provider}:{event.attempt}", f"notice-failed-{what}", now)
+    elif isinstance(event, Paid) and outcome.product is not None:
         _tell(session, outcome, f"paid:{key}", f"notice-paid-{outcome.product.kind}", now)
     elif outcome.taken:
         _tell(session, outcome, f"back:{key}:{outcome.taken}", "notice-refunded", now)

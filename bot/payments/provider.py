@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -25,6 +25,10 @@ class ProviderAway(Exception):
     def __init__(self, message: str, *, seconds: float = 60.0) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class Forged(Exception):
+    """News that the provider did not sign, or too long ago."""
 
 
 class ErrandHopeless(Exception):
@@ -66,4 +70,17 @@ class Provider(Protocol):
 
     def movements(self, since: datetime) -> AsyncIterator[AnyEvent]:
         """All that is true at the provider and has changed after `since`, as events. Raises ProviderAway."""
+        ...
+
+
+@runtime_checkable
+class Portal(Protocol):
+    """A provider whose subscribers change, cancel and resume their plans on a page of its own."""
+
+    async def change(self, subscription: str, product: Product) -> Offer:
+        """The page that shows what a change to another plan costs, and makes it. Raises ProviderAway."""
+        ...
+
+    async def manage(self, subscription: str) -> Offer:
+        """The page of all that its payer may do. It shows their invoices: for nobody else. Raises ProviderAway."""
         ...

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from bot.payments.events import AnyEvent, Disputed, Paid, Refunded, Subscribed
+from bot.payments.events import AnyEvent, Disputed, Failed, Paid, Refunded, Subscribed
 from bot.payments.inbox import Inbox
 from bot.payments.provider import Provider
 from bot.payments.till import Unmatched
@@ -73,7 +73,13 @@ class Reconciler:
 
 
 def _payment_of(event: AnyEvent) -> str:
-    return event.subscription if isinstance(event, Subscribed) else event.payment
+    match event:
+        case Subscribed():
+            return event.subscription
+        case Failed():
+            return event.attempt
+        case _:
+            return event.payment
 
 
 def _missed(event: AnyEvent) -> str:
@@ -86,6 +92,8 @@ def _missed(event: AnyEvent) -> str:
             what = f"A dispute ({event.state})"
         case Subscribed():
             what = "A change of a subscription"
+        case Failed():
+            what = "A payment that failed"
     return f"{what} of {event.at:%Y-%m-%d %H:%M} had not reached us; it is applied now."
 
 

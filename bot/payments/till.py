@@ -3,6 +3,7 @@
     Paid ──> payment's row ──> credits, or a right to a plan and its month's credits
     Refunded, Disputed ──> the same row ──> credits taken back, or given again
     Subscribed ──> the right to a plan ──> the plan in force
+    Failed ──> nothing but words
 
 A payment's row says what is true of it; `_correct` brings the ledger to that, however often and in whatever order
 the news came. Money that cannot be matched is kept with a flag for admins. Callers give one transaction.
@@ -18,7 +19,7 @@ import msgspec
 from bot.config import Config
 from bot.jobs import allowances, entitlement
 from bot.payments import products
-from bot.payments.events import AnyEvent, Disputed, Money, Paid, Period, Refunded, Subscribed
+from bot.payments.events import AnyEvent, Disputed, Failed, Money, Paid, Period, Refunded, Subscribed
 from bot.payments.products import Product
 from storage import accounts, entitlements, errands, ledger, payments
 from storage.accounts import Account, Identity
@@ -60,6 +61,8 @@ def apply(session: Session, config: Config, event: AnyEvent, now: datetime) -> O
             return _disputed(session, config, event, now)
         case Subscribed():
             return _subscribed(session, config, event, now)
+        case Failed():
+            return _failed(session, config, event, now)
         case _:
             assert_never(event)
 
@@ -281,12 +284,23 @@ def _subscribed(session: Session, config: Config, event: Subscribed, now: dateti
     if account is None or product is None or product.kind != "plan":
         what = event.product or event.order or event.subscription
         raise Unmatched(f"{event.provider} speaks of {what[:80]}, which is not known here.")
+    if right is None and event.period is None and not event.open_ended:
+        raise Unmatched(
+            f"{event.provider} has not told yet which period of {event.subscription[:80]} is paid."
+        )
     accounts.lock(session, account.id)
     before = entitlements.find(session, event.provider, event.subscription)
     after = entitlements.hear(session, account.id, _news(event, product, right))
     entitlement.derive(session, config, account.id, now)
     is_new = before is None or msgspec.structs.replace(before, heard_at=after.heard_at) != after
     return Outcome(account=account.id, product=product, new=is_new)
+
+
+def _failed(session: Session, config: Config, event: Failed, now: datetime) -> Outcome:
+    order = payments.order(session, event.order) if event.order else None
+    right = _right(session, event.provider, event.subscription)
+    account = _payee(session, order, right, None, now)
+    return Outcome(account=account.id if account else None, product=_product(config, "", order, right))
 
 
 def _news(event: Subscribed, product: Product, right: Entitlement | None) -> News:

@@ -4,6 +4,8 @@ notice-paid-pack = Thank you! { $product } arrived: { $credits } credits more. *
 notice-paid-plan = Thank you! { $product } is active, with { $credits } credits for this period. **receipts** shows the payment.
 notice-refunded = Your payment for { $product } was returned; { $credits } credits went back with it.
 notice-unpaid = { $product } could not be renewed: there are too few Stars. Top up in Telegram (Settings, My Stars) and it goes on; nothing was charged.
+notice-failed-order = Your payment for { $product } did not go through. Nothing was charged; **plans** shows what there is.
+notice-failed-renewal = Your next period of { $product } could not be charged. Please look after your card: **manage** leads there. The plan goes on for a few days.
 notice-flagged = A payment needs your eyes: #{ $payment } of { $provider } ({ $flag }). It is kept until you settle it.
 button-buy = Buy
 notice-referral = Somebody who was invited bought something: { $credits } credits for each of you. Thank you for telling others!
@@ -60,6 +62,16 @@ paysupport = Questions about a payment: { $support }. Name its number from **rec
 paysupport-operator = ask the people who run { $name }
 paysupport-terms = Terms: { $url }
 
+manage-none = You have no subscription. **plans** shows what there is.
+manage-renews = - **{ $plan }** renews on { $day }.
+manage-ends = - **{ $plan }** ends on { $day } and does not renew.
+manage-runs = - **{ $plan }** runs until you cancel it.
+manage-stars = Cancel or resume it in Telegram: Settings, My Stars.
+manage-stripe = Its payer cancels or changes it on the web page or in Discord: `manage` there.
+manage-discord = Cancel or resume it in Discord: User Settings, Subscriptions.
+manage-open = Change or cancel { $plan }
+
+hint-manage = change, cancel or resume a subscription
 hint-plans = what you can buy
 hint-buy = buy a plan or credits
 hint-receipts = what you paid

@@ -4,6 +4,8 @@ notice-paid-pack = 谢谢！{ $product } 已到账：增加 { $credits } 积分�
 notice-paid-plan = 谢谢！{ $product } 已生效，本期含 { $credits } 积分。发送 **receipts** 可查看付款记录。
 notice-refunded = { $product } 的付款已退还，相应的 { $credits } 积分也已收回。
 notice-unpaid = { $product } 未能续订：星星不足。请在 Telegram 充值（设置 › 我的星星）后继续使用；没有扣款。
+notice-failed-order = { $product } 的付款没有成功，没有扣款。**plans** 会显示可以买什么。
+notice-failed-renewal = { $product } 的下一期扣款没有成功。请检查你的银行卡：发送 **manage** 可以前往。套餐还会继续几天。
 notice-flagged = 有一笔付款需要你查看：{ $provider } 的 #{ $payment }（{ $flag }）。处理之前会一直保留。
 button-buy = 购买
 notice-referral = 你邀请的人购买了商品：你们各得 { $credits } 积分。谢谢推荐！
@@ -60,6 +62,16 @@ paysupport = 付款问题：{ $support }。请附上 **receipts** 里的编号�
 paysupport-operator = 请联系运营 { $name } 的人
 paysupport-terms = 条款：{ $url }
 
+manage-none = 你没有订阅。**plans** 会显示可以买什么。
+manage-renews = - **{ $plan }** 将于 { $day } 续订。
+manage-ends = - **{ $plan }** 将于 { $day } 结束，不再续订。
+manage-runs = - **{ $plan }** 会一直有效，直到你取消。
+manage-stars = 在 Telegram 的“设置”→“我的 Stars”中取消或恢复。
+manage-stripe = 付款人可在网页或 Discord 中发送 `manage` 来取消或更改。
+manage-discord = 在 Discord 的“用户设置”→“订阅”中取消或恢复。
+manage-open = 更改或取消 { $plan }
+
+hint-manage = 更改、取消或恢复订阅
 hint-plans = 可以购买什么
 hint-buy = 购买套餐或积分
 hint-receipts = 你的付款

@@ -91,3 +91,7 @@ web-error-inside = Something went wrong here. Please try again in a moment.
 web-error-link = This link has expired. Open the picture again from the page.
 web-error-gone = This file has been deleted.
 web-error-admin = This link has been used or has expired. Make a new one on the server's command line.
+
+web-plans = Plans
+web-paid = Thank you! As soon as the money is confirmed, what you bought is added by itself and you are told where you ordered it: within seconds for cards, up to a few days for bank transfers and debits. You may close this page.
+web-unpaid = Nothing was paid and nothing was charged. What you chose stays on offer: open it again whenever you like.

@@ -50,6 +50,11 @@ def blobs_url(config: Config) -> str:
     return str(Path(blobs).expanduser().absolute() if blobs else home(config) / "blobs")
 
 
+def page_url(config: Config) -> str:
+    """Where people reach the page, without a slash at its end."""
+    return config.web.public_url.rstrip("/") or f"http://{config.web.host}:{config.web.port}"
+
+
 def _path(environ: Mapping[str, str]) -> Path | None:
     named = environ.get(environment.CONFIG)
     if named:
@@ -98,4 +103,4 @@ def _build(values: dict[str, object], environ: Mapping[str, str]) -> Config:
     return msgspec.convert(content, Config)
 
 
-__all__ = ["ConfigError", "blobs_url", "database_url", "home", "load"]
+__all__ = ["ConfigError", "blobs_url", "database_url", "home", "load", "page_url"]

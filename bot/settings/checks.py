@@ -14,6 +14,8 @@ from generators import schedulers
 
 FREE = "free"
 _SKU = re.compile(r"[0-9]{15,20}")
+THOUSANDTHS = frozenset({"bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"})
+_CURRENCY = re.compile(r"[a-z]{3}")
 _ADMIN = re.compile(r"[a-z]+:\S+")
 
 
@@ -31,6 +33,8 @@ def check(config: Config) -> None:
     _webhook(config)
     _pool(config.pool)
     _discord_shop(config)
+    _prices(config)
+    _stripe(config)
     compile_rules(config.safety)
 
 
@@ -100,6 +104,41 @@ def _discord_shop(config: Config) -> None:
             raise ConfigError(f"{path}.discord_sku is that of {sold[sku]} too: each SKU sells one thing.")
         if sku:
             sold[sku] = path
+
+
+def _prices(config: Config) -> None:
+    named = [(f"plans.{name}", plan) for name, plan in config.plans.items()]
+    named += [(f"packs.{name}", pack) for name, pack in config.packs.items()]
+    for path, sold in named:
+        for currency in sold.price:
+            if not _CURRENCY.fullmatch(currency):
+                raise ConfigError(
+                    f"{path}.price names {currency!r}: currencies are three small letters, like usd or jpy;"
+                    " xtr stands for Telegram Stars."
+                )
+            if currency in THOUSANDTHS:
+                raise ConfigError(
+                    f"{path}.price cannot be in {currency}: it has three decimals, we count two."
+                )
+
+
+def _stripe(config: Config) -> None:
+    """Stripe calls our server, and its Checkout sends people back to the page."""
+    key, secret = config.secrets.stripe_key, config.secrets.stripe_webhook_secret
+    if not key and not secret:
+        return
+    if not (key and secret):
+        missing, there = ("KEY", "WEBHOOK_SECRET") if secret else ("WEBHOOK_SECRET", "KEY")
+        raise ConfigError(
+            f"ATELIER_STRIPE_{there} needs ATELIER_STRIPE_{missing} beside it: see README.md, Stripe."
+        )
+    if not config.web.enabled:
+        raise ConfigError("ATELIER_STRIPE_KEY needs web.enabled = true: Stripe calls the page's server.")
+    if "_live_" in key and not config.web.public_url.startswith("https://"):
+        raise ConfigError(
+            "ATELIER_STRIPE_KEY is a live one: set web.public_url to the https:// address of the page, where Stripe"
+            " sends people back and calls us."
+        )
 
 
 def _at_most(path: str, key: str, value: int, limit: int) -> None:

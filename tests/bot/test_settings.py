@@ -391,3 +391,29 @@ def test_no_plan_takes_the_name_of_relaxed_work(tmp_path: Path) -> None:
     path.write_text("[plans.free]\n[plans.relaxed]\n")
     with pytest.raises(ConfigError, match="relaxed"):
         load(path, {})
+
+
+# Stripe
+
+
+STRIPE = {"ATELIER_STRIPE_KEY": "sk_test_1", "ATELIER_STRIPE_WEBHOOK_SECRET": "whsec_1"}
+
+
+def test_stripe_s_two_secrets_come_together() -> None:
+    assert load(None, STRIPE).secrets.stripe_key == "sk_test_1"
+    for name in STRIPE:
+        said = refusal(None, {name: STRIPE[name]})
+        assert all(each in said for each in STRIPE)
+
+
+def test_stripe_needs_the_page_and_live_money_an_address_that_people_reach() -> None:
+    assert "web.enabled = true" in refusal(None, {**STRIPE, "ATELIER_WEB_ENABLED": "false"})
+    live = {**STRIPE, "ATELIER_STRIPE_KEY": "rk_live_1"}
+    assert "web.public_url" in refusal(None, live)
+    assert load(None, {**live, "ATELIER_WEB_PUBLIC_URL": "https://art.example"})
+
+
+def test_currencies_are_three_letters_and_have_two_decimals_or_none(tmp_path: Path) -> None:
+    for currency, said in (("dollar", "three small letters"), ("kwd", "three decimals")):
+        path = written(tmp_path, f"[packs.small]\nprice = {{ {currency} = 100 }}")
+        assert said in refusal(path)

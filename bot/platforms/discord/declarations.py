@@ -155,6 +155,7 @@ COMMANDS: dict[str, Command] = {
         Command(name="balance"),
         Command(name="plans"),
         Command(name="buy", fields=(Field(name="product"),)),
+        Command(name="manage"),
         Command(name="receipts"),
         Command(name="redeem", fields=(Field(name="code", required=True),)),
         Command(name="gift", fields=(Field(name="person", required=True), Field(name="product"))),

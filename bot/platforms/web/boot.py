@@ -53,6 +53,7 @@ class Boot(msgspec.Struct, frozen=True, kw_only=True):
     styles: tuple[str, ...] = ()
     models: tuple[ModelHint, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
+    sells: bool = False  # whether anything can be bought here
     banner: str = ""  # the small Markdown of replies
     csrf: str = ""
     strings: dict[str, str] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from aiohttp import web
@@ -19,8 +19,9 @@ from bot.platforms.web.boot import Boot
 from bot.platforms.web.errors import answer_errors
 from bot.platforms.web.feeds import Feeds
 from bot.platforms.web.guard import HOOKS, add_security_headers, guarding
+from bot.platforms.web.hooks import Hook
 from bot.platforms.web.media import Links, MediaRoutes
-from bot.platforms.web.pages import AdminPages, ChatPage, ProbePages
+from bot.platforms.web.pages import AdminPages, ChatPage, ProbePages, ReturnPages
 from bot.platforms.web.session import Sessions
 from bot.platforms.web.settings import Probes, Signer, WebSettings
 
@@ -32,9 +33,6 @@ CLOSED_SECONDS = 60.0  # nobody has the page open: words wait for so long before
 
 def wall_clock() -> int:
     return int(time.time())
-
-
-Hook = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class WebPlatform:
@@ -63,6 +61,7 @@ class WebPlatform:
             *Api(chat=chat, settings=settings, sessions=sessions, links=links, feeds=self._feeds).routes(),
             *MediaRoutes(chat=chat, links=links).routes(),
             *(AdminPages(desk=desk, sessions=sessions).routes() if desk else ()),
+            *ReturnPages().routes(),
             *ProbePages(probes=probes, settings=settings).routes(),
             *(web.post(f"{HOOKS}{name}", hook) for name, hook in (hooks or {}).items()),
         ]

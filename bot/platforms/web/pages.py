@@ -11,13 +11,14 @@ from aiohttp import web
 
 from bot.chat import Desk, Locale
 from bot.platforms.web.boot import Boot, Limits
-from bot.platforms.web.drawing import admin_page, chat_page
+from bot.platforms.web.drawing import admin_page, chat_page, notice_page
 from bot.platforms.web.errors import Refusal
 from bot.platforms.web.guard import may_read_metrics
 from bot.platforms.web.language import chosen, language_of
 from bot.platforms.web.session import Sessions
 from bot.platforms.web.settings import Probes, WebSettings
 from bot.platforms.web.words import page_strings
+from bot.replies import say
 
 STATIC_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 PAGE_MAX = 100_000
@@ -72,6 +73,23 @@ class ChatPage:
             return web.Response(status=304, headers=headers)
         kind = STATIC_TYPES[name.rsplit(".")[-1]]
         return web.Response(body=data, content_type=kind, charset="utf-8", headers=headers)
+
+
+class ReturnPages:
+    """Where payment providers send people back to: what happens next."""
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/paid", self.paid), web.get("/unpaid", self.unpaid)]
+
+    async def paid(self, request: web.Request) -> web.Response:
+        return _notice(language_of(request), "web-paid")
+
+    async def unpaid(self, request: web.Request) -> web.Response:
+        return _notice(language_of(request), "web-unpaid")
+
+
+def _notice(locale: Locale, sentence: str) -> web.Response:
+    return web.Response(text=notice_page(locale, say(locale, sentence)), content_type="text/html")
 
 
 class AdminPages:

@@ -13,6 +13,7 @@ PLAIN = [
     "web-balance",
     "web-settings",
     "web-help",
+    "web-plans",
     "web-language",
     "web-close",
     "web-send",

@@ -73,6 +73,7 @@ function follow(reply, card = null) {
 function tell(reply, card) {
   const drawn = card && thread.views.get(card.job);
   if (drawn) { view("chat"); drawn.tell(reply, (button) => press(button, card)); announce(reply.text); }
+  else if (reply.buttons.length) panel.show(reply);
   else toast(reply.text);
 }
 
@@ -129,6 +130,7 @@ function drawEmpty() {
 }
 
 function listen() {
+  find("plans").hidden = !boot.sells;
   for (const node of document.querySelectorAll("[data-view]")) node.addEventListener("click", () => view(node.dataset.view));
   for (const node of document.querySelectorAll("[data-panel]")) node.addEventListener("click", () => panel.open(node.dataset.panel));
   for (const node of document.querySelectorAll("[data-close]")) node.addEventListener("click", () => node.closest("dialog").close());

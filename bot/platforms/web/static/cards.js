@@ -38,6 +38,7 @@ export function buttonRow(buttons, onPress) {
 }
 
 function pressable(button, onPress) {
+  if (button.url) return leading(button);
   const node = el("button", { type: "button", class: "button", data: { action: button.action } });
   const plain = () => { node.classList.remove("armed"); node.replaceChildren(icon(button.action), button.label); };
   const armed = () => {
@@ -53,6 +54,11 @@ function pressable(button, onPress) {
     try { await onPress(button); } finally { node.removeAttribute("aria-disabled"); }
   });
   return node;
+}
+
+/** A button that leads elsewhere: to a page where something is paid. This page stays open to hear of it. */
+function leading({ url, label, action }) {
+  return el("a", { class: "button strong", href: url, target: "_blank", rel: "noopener", data: { action } }, icon(action), label);
 }
 
 /** A gentle box with words and, where there are some, buttons. */

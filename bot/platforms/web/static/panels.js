@@ -21,6 +21,14 @@ export class Panel {
     await this.ask(() => sendSay({ event: eventId(), command, text }));
   }
 
+  /** An answer with buttons that belongs to no card. */
+  show(reply) {
+    this.command = "";
+    find("panel-title").textContent = "";
+    if (!this.dialog.open) this.dialog.showModal();
+    this.draw(reply);
+  }
+
   async ask(call) {
     try {
       this.draw(await call());

@@ -71,7 +71,7 @@ def boot(locale: str) -> Boot:
         locale="zh" if locale == "zh" else "en",
         commands=tuple(
             CommandHint(name=name, hint=name)
-            for name in ("imagine", "write", "jobs", "balance", "settings", "help")
+            for name in ("imagine", "write", "jobs", "balance", "plans", "settings", "help")
         ),
         options=(
             Hint(name="--ar", hint="the shape", values=("1:1", "16:9", "9:16"), commands=("imagine",)),
@@ -104,6 +104,7 @@ def boot(locale: str) -> Boot:
             Suggestion(text="a yellow umbrella"),
             Suggestion(text="a short story about a lighthouse", command="write"),
         ),
+        sells=True,
         banner="This is a **starter model**: 25 MB, 128 × 128 pixels. It knows fruit, animals, faces and other "
         "single things, and little else. Larger models are one line in `config.toml`.",
     )
@@ -167,6 +168,9 @@ class ScriptedChat:
                 raise RuntimeError("secret prompt")
             case "balance":
                 return Reply(text="**14 left today**\n\n- free, back at 00:00 UTC\n- `3` used")
+            case "plans":
+                offer = Button(id="by:0", action=Action.BUY, label="500 credits · 1.99 USD")
+                return Reply(text="Your plan: **Free**.", buttons=(offer,))
             case command:
                 chinese = invocation.person.locale == "zh"
                 text = "**帮助**" if chinese else f"**{command}**\n\nSay what you want. {invocation.text}"
@@ -256,6 +260,9 @@ class ScriptedChat:
     async def press(self, invocation: Invocation) -> Reply:
         action, _, number = invocation.button.partition(":")
         account = await self.account(invocation.person)
+        if action == Action.BUY:
+            pay = Button(id="by:1", action=Action.BUY, label="Pay 1.99 USD", url="https://pay.example/1")
+            return Reply(text="**500 credits** for 1.99 USD.", buttons=(pay,))
         if action == Action.ASK:
             return Reply(cards=(self.start(account, invocation.address, "a red apple"),))
         owner, card = self.jobs.get(int(number or 0), (0, None))

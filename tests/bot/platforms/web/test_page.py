@@ -241,6 +241,14 @@ async def test_settings_balance_and_help_are_the_bots_own_words(site: Site, page
     assert [call.command for call in site.chat.invocations] == ["balance", "settings", "settings", "help"]
 
 
+async def test_what_is_for_sale_leads_to_where_it_is_paid_and_the_page_stays_open(page: Page) -> None:
+    await page.get_by_role("button", name="Plans").click()
+    await page.get_by_role("button", name="500 credits · 1.99 USD").click()
+    link = page.get_by_role("link", name="Pay 1.99 USD")
+    await expect(link).to_have_attribute("href", "https://pay.example/1")
+    await expect(link).to_have_attribute("target", "_blank")
+
+
 async def test_the_language_switches_and_keeps_what_was_typed(site: Site, page: Page) -> None:
     await page.fill("#prompt", "半句话")
     await page.get_by_role("button", name="简体中文").click()

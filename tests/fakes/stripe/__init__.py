@@ -1,0 +1,1 @@
+"""A Stripe on loopback: Checkout, subscriptions, the portal, refunds, disputes and signed webhooks."""
