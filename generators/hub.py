@@ -25,10 +25,7 @@ from generators.profiles import Profiles
 from generators.requests import LoraUse
 
 Loras = tuple[LoraUse, ...]
-DECODED_ROWS, DECODED_ROWS_MAX = (
-    2,
-    8,
-)  # pictures in one decoding, at first and at most: it must not hold up steps
+DECODED_ROWS, DECODED_ROWS_MAX = 2, 8  # pictures in a decoding, at first and at most: it holds up steps
 
 
 class Task(greenlet.greenlet):

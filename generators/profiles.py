@@ -1,9 +1,7 @@
 """How many rows a forward of one (model, device) should have, for each part and picture size: learnt in service.
 
-Every forward's time is noted by its rows, in powers of two. A batch may grow while doubling it raises rows per
-second by `GAIN`; beyond that knee, sharing only makes everybody slower. Running out of memory halves what is
-bearable. All of this is kept in the cache folder, so that the next start knows; a file that is damaged, or of
-another model or device, is ignored and measured anew.
+Each has a search of its own (`knee`). What it settles, and what was found to fit into memory, is kept in the cache
+folder, so that the next start begins there; a file that is damaged, or of another model or device, is ignored.
 """
 
 from __future__ import annotations
@@ -15,47 +13,23 @@ from pathlib import Path
 
 import msgspec
 
-GAIN = 1.1
+from generators.knee import Knee
+
 ROWS_MAX = 64
-_TRUSTED = 8  # forwards of a size before its time counts, the first of which is a warm-up
-_MEMORY = 32  # forwards over which a time is averaged: a machine's mood passes
 
 
-class Timing(msgspec.Struct):
-    """Forwards of about one number of rows."""
+class Settled(msgspec.Struct):
+    """Of one part at one size: `rows` of a forward, and how many are bearable (0: more never failed)."""
 
-    count: int = 0
-    seconds_per_row: float = 0.0
-
-    def note(self, seconds_per_row: float) -> None:
-        self.count += 1
-        weight = 1 / min(max(self.count - 1, 1), _MEMORY)  # the second overwrites the first, the warm-up
-        self.seconds_per_row += (seconds_per_row - self.seconds_per_row) * weight
-
-
-class Curve(msgspec.Struct):
-    """Of one part at one size. `bearable`: rows known to fit, 0 while nothing ran out of memory."""
-
-    timings: dict[int, Timing] = {}
+    rows: int = 0
     bearable: int = 0
-
-    def cap(self, start: int, most: int) -> int:
-        """Rows of the next forward: `start` while nothing is known, then up or down to the knee."""
-        limit = min(most, self.bearable or most)
-        known = sorted(rows for rows, timing in self.timings.items() if timing.count >= _TRUSTED)
-        best = known[0] if known else start
-        for rows in known[1:]:
-            if self.timings[best].seconds_per_row < GAIN * self.timings[rows].seconds_per_row:
-                return min(best, limit)
-            best = rows
-        return min(max(2 * best, start) if known else start, limit)
 
 
 class Profile(msgspec.Struct):
     """Of one model on one device; `subject` says which."""
 
     subject: str = ""
-    curves: dict[str, Curve] = {}
+    sizes: dict[str, Settled] = {}
 
 
 class Profiles:
@@ -65,28 +39,34 @@ class Profiles:
         digest = hashlib.sha256(subject.encode()).hexdigest()[:16]
         self._file = folder / "profiles" / f"{digest}.json"
         self._profile = _read(self._file, subject)
+        self._knees: dict[str, Knee] = {}
 
     def cap(self, what: str, start: int, most: int = ROWS_MAX) -> int:
-        curve = self._profile.curves.get(what)
-        return curve.cap(start, most) if curve else min(start, most)
+        """Rows of the next forward, `start` where nothing is known, never more than `most`."""
+        if what not in self._knees:
+            known = self._profile.sizes.get(what, Settled())
+            self._knees[what] = Knee(known.rows or start, min(most, known.bearable or most))
+        return self._knees[what].cap
 
     def note(self, what: str, rows: int, seconds: float) -> None:
-        """A forward of `rows` took so long."""
-        timing = self._curve(what).timings.setdefault(_rounded(rows), Timing())
-        timing.note(seconds / rows)
-        if timing.count == _TRUSTED or timing.count % 256 == 0:
+        """A forward of `rows`, of which there may be `cap`, took so long."""
+        knee = self._knees[what]
+        if knee.note(rows, seconds):
+            self._settled(what).rows = knee.rows
             self._write()
 
     def ran_out(self, what: str, rows: int) -> None:
         """A forward of `rows` did not fit."""
-        self._curve(what).bearable = max(1, rows // 2)
+        bearable = max(1, rows // 2)
+        self._knees[what].limit(bearable)
+        self._settled(what).bearable = bearable
         self._write()
 
-    def _curve(self, what: str) -> Curve:
-        return self._profile.curves.setdefault(what, Curve())
+    def _settled(self, what: str) -> Settled:
+        return self._profile.sizes.setdefault(what, Settled())
 
     def _write(self) -> None:
-        """Whole or not at all. Without a disk to write to, the next start measures again."""
+        """Whole or not at all. Without a disk to write to, the next start searches again."""
         draft = self._file.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +80,3 @@ def _read(file: Path, subject: str) -> Profile:
         if found.subject == subject:
             return found
     return Profile(subject=subject)
-
-
-def _rounded(rows: int) -> int:
-    """Up to a power of two."""
-    return 1 << (rows - 1).bit_length()

@@ -36,10 +36,13 @@ class Schedulers:
         self._templates: dict[str, Any] = {}
 
     def fresh(self, name: str) -> Any:
-        """A copy of one that never stepped: much cheaper than computing its tables again."""
+        """A copy of one that never stepped: much cheaper than computing its tables again. Its tables and settings
+        are replaced, never written to, and so shared."""
         if name not in self._templates:
             self._templates[name] = of_name(self._original, name)
-        return copy.deepcopy(self._templates[name])
+        template = self._templates[name]
+        tables = [each for each in vars(template).values() if isinstance(each, torch.Tensor)]
+        return copy.deepcopy(template, {id(each): each for each in (*tables, template.config)})
 
 
 def watch(scheduler: Any, seen: Callable[[torch.Tensor], None]) -> None:

@@ -11,7 +11,7 @@ level's capacity. Four ways to serve them, each with the same files at the end:
 The clock is CPU time on one thread (seconds of the device with `--device cuda`, where random models of real shapes
 are drawn and the denoiser's own batch curve is measured first), so other programs do not count.
 
-    python -m tests.benchmarks.pool [--jobs 48] [--device cuda --shape sdxl|sd3|flux --side 512]
+    python -m tests.benchmarks.pool [--jobs 64] [--device cuda --shape sdxl|sd3|flux --side 512]
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--jobs", type=int, default=48)
+    parser.add_argument("--jobs", type=int, default=64)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--shape", choices=shapes.NAMES, default="tiny")
     parser.add_argument("--side", type=int, default=16, help="pixels; 16 are 8 x 8 latents of the tiny model")
