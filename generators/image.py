@@ -121,7 +121,7 @@ class ImageRunner:
         own = shell.of_task(self._shell(pipeline), scheduler)
         if isinstance(request, ImageToImage) and starts.can_start_late(pipeline):
             assert row.source is not None
-            starts.start_late(own, row.source, strength(request))
+            starts.start_late(own, row.source, strength(request), row.mask)
         schedulers.watch(scheduler, lambda latents: self._step_done(row, own, latents))
         return own(**arguments(own, row))
 

@@ -45,10 +45,10 @@ class Pipelines:
     def suiting(self, request: TextToImage) -> Pipeline:
         """Raises `ModelUnavailable` for a kind of request that the model's family knows no pipeline for."""
         match request:
-            case Inpaint():
-                return self._sibling("AutoPipelineForInpainting", "cannot redraw a part of a picture")
             case ImageToImage() if starts.can_start_late(self._text_to_image):
                 return self._text_to_image
+            case Inpaint():
+                return self._sibling("AutoPipelineForInpainting", "cannot redraw a part of a picture")
             case ImageToImage():
                 return self._sibling("AutoPipelineForImage2Image", "cannot start from a picture")
             case _:

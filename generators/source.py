@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 BYTES_MAX = 32 * 1024 * 1024
 PIXELS_MAX = 40_000_000  # a 40-megapixel photo is 120 MB as RGB
 SIDE_MIN = 8
+_OPAQUE = 128  # of alpha, from here on
 
 Reason = Literal[
     "too_large_bytes",
@@ -59,10 +60,16 @@ def decode(data: bytes, *, bytes_max: int = BYTES_MAX, pixels_max: int = PIXELS_
     return _flat(_upright(_opened(data, bytes_max=bytes_max, pixels_max=pixels_max)))
 
 
+def is_cut_out(data: bytes, *, bytes_max: int = BYTES_MAX, pixels_max: int = PIXELS_MAX) -> bool:
+    """Whether a part of it is transparent, so that `cut_out` finds a mask. Raises `SourceRefused`."""
+    whole = _upright(_opened(data, bytes_max=bytes_max, pixels_max=pixels_max))
+    return whole.has_transparency_data and _alpha(whole).getextrema()[0] < _OPAQUE
+
+
 def cut_out(data: bytes) -> tuple[Image.Image, Image.Image]:
     """A picture as `decode` has it, and its mask: white where it is transparent. Raises `SourceRefused`."""
     layered = _upright(_opened(data, bytes_max=BYTES_MAX, pixels_max=PIXELS_MAX)).convert("RGBA")
-    return _flat(layered), layered.getchannel("A").point([255] * 128 + [0] * 128)
+    return _flat(layered), _alpha(layered).point([255] * _OPAQUE + [0] * (256 - _OPAQUE))
 
 
 def _opened(data: bytes, *, bytes_max: int, pixels_max: int) -> Image.Image:
@@ -120,6 +127,10 @@ def _lies_sideways(picture: Image.Image) -> bool:
         return picture.getexif().get(orientation, 1) in (5, 6, 7, 8)
     except (OSError, SyntaxError, ValueError):
         return False
+
+
+def _alpha(picture: Image.Image) -> Image.Image:
+    return picture.convert("RGBA").getchannel("A")
 
 
 def _flat(picture: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ from bot.config import ModelEntry, Plan, Style
 from bot.jobs.limits import shaped
 from bot.jobs.pricing import FALLBACK_PIXELS, FALLBACK_STEPS
 from generators import schedulers
-from generators.requests import ImageToImage, Kind, LoraUse, TextToImage
+from generators.requests import ImageToImage, Inpaint, Kind, LoraUse, TextToImage
 
 Size = tuple[int, int]
 
@@ -47,9 +47,11 @@ def fit(
     styles: Mapping[str, Style],
     source: str = "",
     source_size: Size | None = None,
+    cut_out: bool = False,
     reveal_prompt: bool = True,
-) -> TextToImage | ImageToImage:
-    """The request for this prompt; from a picture if `source` names one. Raises PromptError."""
+) -> TextToImage:
+    """The request for this prompt; from a picture if `source` names one, of which only what is transparent is drawn
+    if it is `cut_out`. Raises PromptError."""
     refuse_foreign(prompt, _TEXT_ONLY, "prompt-not-for-pictures")
     words, negative = _styled(prompt, styles)
     check_chars(prompt, model)
@@ -68,7 +70,7 @@ def fit(
         loras=_loras(prompt, model),
         reveal_prompt=reveal_prompt,
     )
-    return _from_picture(request, prompt, model, source)
+    return _from_picture(request, prompt, model, source, cut_out=cut_out)
 
 
 def refuse_foreign(prompt: Prompt, options: Mapping[str, str], code: str) -> None:
@@ -184,11 +186,14 @@ def _loras(prompt: Prompt, model: ModelEntry) -> tuple[LoraUse, ...]:
 
 
 def _from_picture(
-    request: TextToImage, prompt: Prompt, model: ModelEntry, source: str
-) -> TextToImage | ImageToImage:
+    request: TextToImage, prompt: Prompt, model: ModelEntry, source: str, *, cut_out: bool
+) -> TextToImage:
     if not source:
         refuse_foreign(prompt, {"strength": "--strength"}, "prompt-strength-alone")
         return request
-    strength = model.strength if prompt.strength is None else prompt.strength
-    fields = {field: getattr(request, field) for field in request.__struct_fields__}
-    return ImageToImage(**fields, source=source, strength=strength)
+    fields = {field: getattr(request, field) for field in request.__struct_fields__} | {"source": source}
+    if prompt.strength is not None:
+        fields["strength"] = prompt.strength
+    if cut_out:
+        return Inpaint(**fields)
+    return ImageToImage(**({"strength": model.strength} | fields))

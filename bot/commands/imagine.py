@@ -21,6 +21,7 @@ async def run(context: Context, asking: Asking) -> Reply:
         styles=context.config.styles,
         source=source.blob if source else "",
         source_size=source.size if source else None,
+        cut_out=source is not None and source.cut_out,
         reveal_prompt=not (wish.prompt.private or asking.private),
     )
     return await making.queue(

@@ -25,11 +25,13 @@ from storage.jobs import Job
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture to start from: its blob and its size in pixels. `upload` if the person has just sent it."""
+    """A picture to start from: its blob and its size in pixels. `upload` if the person has just sent it; `cut_out`
+    if a part of it is transparent, which is then all that is drawn."""
 
     blob: str
     size: tuple[int, int]
     upload: bool = False
+    cut_out: bool = False
 
 
 async def account_of(context: Context, asking: Asking) -> Account:
@@ -161,11 +163,11 @@ async def _upload(context: Context, asking: Asking, attachment: Attachment) -> S
     try:
         data = await attachment.read()
         info = source.inspect(data, bytes_max=limits.upload_bytes_max, pixels_max=limits.upload_pixels_max)
-        await asyncio.to_thread(source.decode, data, bytes_max=limits.upload_bytes_max)  # is it whole?
+        cut_out = await asyncio.to_thread(source.is_cut_out, data, bytes_max=limits.upload_bytes_max)
     except AttachmentGone:
         raise Refusal("refused-attachment-gone") from None
     except SourceRefused as refused:
         raise Refusal("refused-picture", reason=refused.reason, limit_mb=limit_mb) from None
     blob = f"uploads/{context.signer.digest('upload', asking.key)}"
     await context.blobs.put(blob, data)
-    return Source(blob=blob, size=(info.width, info.height), upload=True)
+    return Source(blob=blob, size=(info.width, info.height), upload=True, cut_out=cut_out)

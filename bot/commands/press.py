@@ -16,7 +16,7 @@ from bot.commands.making import Source
 from bot.jobs import ending
 from bot.jobs.refusals import Refusal
 from generators import requests
-from generators.requests import ImageToImage, Request, TextToImage, WriteText
+from generators.requests import ImageToImage, Inpaint, Request, TextToImage, WriteText
 from storage import artifacts, jobs, ledger
 from storage.database import Session
 from storage.jobs import Job
@@ -163,6 +163,8 @@ def _settings_lines(asking: Asking, request: Request) -> list[str]:
     ]  # fmt: skip
     if isinstance(request, ImageToImage):
         lines.append(asking.say("details-strength", strength=f"{request.strength:g}"))
+    if isinstance(request, Inpaint):
+        lines.append(asking.say("details-part"))
     if request.negative:
         lines.append(asking.say("details-negative", negative=request.negative))
     return lines

@@ -45,7 +45,7 @@ settings-reset = Your defaults are cleared.
 settings-options-only = Settings are options only, such as `--style anime`. This is not one: “{ $text }”
 
 help-intro = **{ $name }** turns your words into pictures and texts. Say what you want, and watch it being made.
-help-commands = - **imagine** words: a picture. Send a picture along, or answer one, to start from it.
+help-commands = - **imagine** words: a picture. Send a picture along, or answer one, to start from it. Where a picture is transparent, only that part is drawn (on Telegram send it as a file).
     - **write** words: a text (`--kind article|post|story|ad|lesson|free`, `--length short|medium|long`, `--tone friendly`).
     - **jobs**: what is on its way. **balance**: your credits. **settings**: your defaults.
 help-options = Options go anywhere among the words: `--ar 16:9` or `--size 768x512`, `--steps 20`, `--cfg 7`, `--seed 42`, `--no blur, text`, `--style NAME`, `--model NAME`, `-n 2`, `--private`.
@@ -61,6 +61,7 @@ details-prompt = **Prompt:** { $prompt }
 details-model = **Model:** { $model }
 details-picture = **Settings:** { $width } × { $height }, { $steps } steps, guidance { $guidance }, seed { $seed }
 details-strength = **Strength:** { $strength }
+details-part = **Drawn:** only the part that was transparent
 details-negative = **Without:** { $negative }
 details-text = **Settings:** up to { $tokens } tokens, temperature { $temperature }
 details-receipt = **Receipt:** job #{ $job }, { $paid } of { $price } credits charged{ $payer ->

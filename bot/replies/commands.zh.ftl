@@ -36,7 +36,7 @@ settings-reset = 已清除你的默认选项。
 settings-options-only = 设置只接受选项，例如 `--style anime`。这不是选项：“{ $text }”
 
 help-intro = **{ $name }** 把你的文字变成图片和文章。说出你想要的，看着它生成。
-help-commands = - **imagine** 文字：生成图片。附上一张图片，或回复一张图片，即可以它为起点。
+help-commands = - **imagine** 文字：生成图片。附上一张图片，或回复一张图片，即可以它为起点。图片若有透明部分，则只绘制该部分（在 Telegram 请以文件形式发送）。
     - **write** 文字：生成文章（`--kind article|post|story|ad|lesson|free`、`--length short|medium|long`、`--tone friendly`）。
     - **jobs**：进行中的任务。**balance**：你的积分。**settings**：你的默认选项。
 help-options = 选项可放在任意位置：`--ar 16:9` 或 `--size 768x512`、`--steps 20`、`--cfg 7`、`--seed 42`、`--no 模糊, 文字`、`--style 名称`、`--model 名称`、`-n 2`、`--private`。
@@ -52,6 +52,7 @@ details-prompt = **提示词：** { $prompt }
 details-model = **模型：** { $model }
 details-picture = **参数：** { $width } × { $height }，{ $steps } 步，引导 { $guidance }，种子 { $seed }
 details-strength = **强度：** { $strength }
+details-part = **绘制范围：** 仅原图透明的部分
 details-negative = **排除：** { $negative }
 details-text = **参数：** 最多 { $tokens } 个词元，温度 { $temperature }
 details-receipt = **收据：** 任务 #{ $job }，{ $payer ->

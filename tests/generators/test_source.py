@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 
-from generators.source import SourceInfo, SourceRefused, decode, inspect
+from generators.source import SourceInfo, SourceRefused, cut_out, decode, inspect, is_cut_out
 
 
 def saved(picture: Image.Image, kind: str, **options: Any) -> bytes:
@@ -98,6 +98,26 @@ def test_transparency_becomes_white_paper() -> None:
         255,
         255,
     )
+
+
+def test_a_hole_is_what_is_mostly_transparent() -> None:
+    for kind in ("PNG", "WEBP"):
+        for alpha, is_hole in ((0, True), (127, True), (128, False), (255, False)):
+            picture = Image.new("RGBA", (20, 20), "red")
+            picture.paste((0, 0, 255, alpha), (0, 0, 5, 5))
+            data = saved(picture, kind, **({"lossless": True} if kind == "WEBP" else {}))
+            assert is_cut_out(data) is is_hole
+            mask = cut_out(data)[1]
+            assert (mask.getpixel((2, 2)), mask.getpixel((9, 9))) == (255 if is_hole else 0, 0)
+    assert not is_cut_out(saved(RED, "JPEG"))
+
+
+def test_a_palette_may_have_a_hole_too() -> None:
+    picture = Image.new("P", (20, 20), 1)
+    picture.putpalette([0, 0, 0, 255, 0, 0])
+    picture.paste(0, (0, 0, 5, 5))
+    assert is_cut_out(saved(picture, "PNG", transparency=0))
+    assert not is_cut_out(saved(picture, "PNG"))
 
 
 @given(some.binary(max_size=300), some.sampled_from(["PNG", "JPEG", "WEBP"]), some.integers(0, 200))

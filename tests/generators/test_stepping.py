@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from generators.job import Job
 from generators.messages import Cancelled, Failed, FromWorker, Progress, Result, Submit
 from generators.models import Model
 from generators.pipelines import accepted
-from generators.requests import ImageToImage, Inpaint, TextToImage
+from generators.requests import ImageToImage, Inpaint, LoraUse, TextToImage
+from tests.generators import tiny
 from tests.generators.conftest import FAMILIES, worker_settings
 
 Folder = Callable[[str], Path]
@@ -66,10 +68,10 @@ def png() -> bytes:
 class Studio:
     """An engine on one tiny model: what its pipelines returned, to the last bit, and what it said."""
 
-    def __init__(self, folder: Path, cache: Path) -> None:
+    def __init__(self, folder: Path, cache: Path, **entry: Any) -> None:
         self.host = Host(worker_settings(cache=str(cache), batch_max=8))
         self.folder = folder
-        self.runner = image.load(Model(name="m", kind="image", source=str(folder)), self.host)
+        self.runner = image.load(Model(name="m", kind="image", source=str(folder), **entry), self.host)
         self.heard: list[FromWorker] = []
         self.drawn: dict[str, Pixels] = {}
         self.rows: list[int] = []
@@ -218,6 +220,70 @@ def test_families_without_a_pipeline_for_it_start_from_a_picture_too(
         job.id: max(e.step for e in at.heard if isinstance(e, Progress) and e.job == job.id) for job in jobs
     }
     assert steps == {"little": 1, "much": 9, "text": 4}
+
+
+@pytest.mark.parametrize("family", ["pixart", "sana"])
+def test_and_redraw_a_part_of_one(family: str, studio: Callable[[str], Studio]) -> None:
+    at = studio(family)
+    wanted = [starting(Inpaint, request(number, steps=4), 1.0 - 0.5 * number) for number in range(2)]
+    jobs = [at.job(f"part{number}", each) for number, each in enumerate(wanted)]
+    at.run(*jobs, at.job("text", request(2)))
+    before, mask = (np.asarray(fitted(each, wanted[0])) for each in source.cut_out(png()))
+    for job, each in zip(jobs, wanted, strict=True):
+        at.run(at.job(f"{job.id}alone", each))
+        assert np.abs(at.drawn[f"{job.id}.0"] - at.drawn[f"{job.id}alone.0"]).max() < CLOSE
+        ending = at.ending(job)
+        assert isinstance(ending, Result)
+        after = np.asarray(Image.open(io.BytesIO(ending.artifacts[0].data)))
+        assert (after == before)[mask == 0].all()
+        assert (after != before)[mask == 255].any()
+
+
+@pytest.mark.parametrize("family", ["pixart", "sana"])
+def test_what_is_kept_is_the_pictures_own_in_the_last_latents_too(
+    family: str, studio: Callable[[str], Studio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the new part would not fit to what is around it."""
+    at, empty = studio(family), Image.new("L", (48, 32), "black")
+    monkeypatch.setattr(image, "_start", lambda job, request: (fitted(picture, request), empty))
+    for name, colour in (("red", "red"), ("blue", "blue")):
+        picture = Image.new("RGB", (48, 32), colour)
+        for prompt in ("a house", "two dogs"):
+            at.run(at.job(f"{name} {prompt}", starting(Inpaint, request(1, prompt=prompt), 1.0)))
+    assert np.abs(at.drawn["red a house.0"] - at.drawn["red two dogs.0"]).max() < CLOSE
+    assert np.abs(at.drawn["red a house.0"] - at.drawn["blue a house.0"]).max() > 100 * CLOSE
+
+
+def test_those_with_other_loras_and_without_are_themselves_too(folder: Folder, tmp_path: Path) -> None:
+    for seed, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        tiny.lora(folder("sd15"), tmp_path / name / "style.safetensors", seed=seed)
+    loras = {name: str(tmp_path / name) for name in "ab"}
+    at = Studio(folder("sd15"), tmp_path, loras=loras)
+    a, b, weak = LoraUse(name="a"), LoraUse(name="b"), LoraUse(name="a", weight=0.4)
+    uses = [(), (a,), (b,), (weak,), (weak, b), ()]
+    wanted = [request(1, steps=3 + number % 3, loras=each) for number, each in enumerate(uses)]
+    at.run(*[at.job(f"all{number}", each) for number, each in enumerate(wanted)])
+    for number, each in enumerate(wanted):
+        at.run(at.job(f"alone{number}", each))
+        assert np.abs(at.drawn[f"all{number}.0"] - at.drawn[f"alone{number}.0"]).max() < CLOSE
+    same = [request(1, loras=each) for each in uses[:5]]
+    at.run(*[at.job(f"same{number}", each) for number, each in enumerate(same)])
+    drawn = [at.drawn[f"same{number}.0"] for number in range(5)]
+    assert all(np.abs(one - other).max() > 10 * CLOSE for one, other in combinations(drawn, 2))
+
+
+def test_a_size_that_no_profile_knows_is_drawn_beside_those_that_are_known(
+    folder: Folder, tmp_path: Path
+) -> None:
+    at = Studio(folder("sd15"), tmp_path)
+    at.run(*[at.job(f"usual{number}", request(number, steps=30)) for number in range(16)])
+    known = at.runner._hub.cap("unet", (48, 32))
+    jobs = [at.job(f"new{number}", request(number, width=24, height=88)) for number in range(3)]
+    assert at.runner._hub.cap("unet", (24, 88)) == 2 * at.host.settings.batch_max
+    at.run(at.job("usual", request(7)), *jobs)
+    check(at, jobs)
+    assert at.runner._hub.cap("unet", (48, 32)) == known
 
 
 Move = tuple[str, int]

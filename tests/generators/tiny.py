@@ -230,12 +230,12 @@ def byte_tokenizer() -> Any:
     )  # fmt: skip
 
 
-def lora(pipeline_folder: Path, file: Path) -> None:
+def lora(pipeline_folder: Path, file: Path, seed: int = 6) -> None:
     """A LoRA for sd15's UNet, as peft and diffusers save it."""
     from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
-    torch.manual_seed(6)
+    torch.manual_seed(seed)
     unet = UNet2DConditionModel.from_pretrained(pipeline_folder, subfolder="unet")
     unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
     StableDiffusionPipeline.save_lora_weights(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bot.chat import Action, Audience, Card
 from generators import requests
-from generators.requests import ImageToImage, Request, TextToImage
+from generators.requests import ImageToImage, Inpaint, Request, TextToImage
 from tests.bot.commands.stage import Open, Stage, button
 from tests.bot.jobs.world import now
 
@@ -19,9 +19,13 @@ async def request_of(play: Stage, card: Card) -> Request:
     return requests.decode((await play.world.job(card.job)).request)
 
 
-def png(width: int = 64, height: int = 64) -> bytes:
+def png(width: int = 64, height: int = 64, *, alpha: int | None = None, kind: str = "PNG") -> bytes:
+    """Red; with an `alpha`, its middle has that one."""
+    picture = Image.new("RGB" if alpha is None else "RGBA", (width, height), "red")
+    if alpha is not None:
+        picture.paste((0, 0, 255, alpha), (width // 4, height // 4, width // 2, height // 2))
     file = io.BytesIO()
-    Image.new("RGB", (width, height), "red").save(file, "PNG")
+    picture.save(file, kind)
     return file.getvalue()
 
 
@@ -80,6 +84,41 @@ async def test_an_event_that_comes_again_after_its_account_was_joined_makes_no_s
     again = await play.say("imagine", "an apple", picture=png(), event="same")
     assert [card.job for card in again.cards] == [first.job]
     assert await stored(play) == kept  # the picture is not kept twice
+
+
+async def test_of_a_picture_with_a_transparent_part_only_that_is_drawn(play: Stage) -> None:
+    card = await play.made("imagine", "an apple", picture=png(100, 50, alpha=0))
+    request = await request_of(play, card)
+    assert isinstance(request, Inpaint)
+    assert request.strength == 1.0  # nothing is there to keep
+    details = await play.press(button(card, Action.DETAILS))
+    assert "only the part that was transparent" in details.text
+    gently = await request_of(
+        play, await play.made("imagine", "an apple --strength 0.4", picture=png(alpha=60, kind="WEBP"))
+    )
+    assert isinstance(gently, Inpaint)
+    assert gently.strength == 0.4
+
+
+async def test_an_alpha_channel_alone_is_no_hole(play: Stage) -> None:
+    for alpha in (255, 200):
+        request = await request_of(play, await play.made("imagine", "an apple", picture=png(alpha=alpha)))
+        assert type(request) is ImageToImage
+
+
+async def test_drawing_a_part_costs_and_is_refused_like_all_else(play: Stage) -> None:
+    assert (await play.say("imagine", "a naked child", picture=png(alpha=0))).refused
+    card = await play.made("imagine", "an apple --steps 10 --strength 0.5", picture=png(alpha=0))
+    job = await play.world.job(card.job)
+    assert job.price == 1
+    part = await play.made("imagine", "an apple --steps 30 -n 2", picture=png(alpha=0))
+    whole = await play.made("imagine", "an apple --steps 30 -n 2")
+    assert (await play.world.job(part.job)).price == (await play.world.job(whole.job)).price
+
+
+async def test_help_says_how_a_part_is_drawn_anew(play: Stage) -> None:
+    assert "transparent" in (await play.say("help")).text
+    assert "透明" in (await play.say("help", locale="zh")).text
 
 
 async def test_nobody_can_answer_anothers_result_in_private(play: Stage) -> None:

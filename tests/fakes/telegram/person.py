@@ -48,6 +48,11 @@ class Person:
         """A service message: Telegram tells the bot what the person did."""
         return await self._push(None, **content)
 
+    async def document(self, data: bytes, caption: str, *, name: str, media_type: str) -> Json:
+        """A file, which Telegram leaves as it is."""
+        file = self.server.store(data, "document", name) | {"mime_type": media_type}
+        return await self._push(None, document=file, caption=caption, caption_entities=_entities(caption))
+
     async def album(self, pictures: list[bytes], caption: str) -> list[Json]:
         """Each picture is a message and an update of its own; the words are under the first."""
         group = f"album{next(_albums)}"

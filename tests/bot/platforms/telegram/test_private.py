@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bot.platforms.telegram import steps
-from generators.requests import ImageToImage, TextToImage, WriteText
+from generators.requests import ImageToImage, Inpaint, TextToImage, WriteText
 from tests.bot.platforms.telegram.conftest import Lives
 from tests.bot.platforms.telegram.life import Engine, Life, png
 from tests.fakes.telegram import FakeTelegram, Person, keys, until, words
@@ -209,6 +209,19 @@ async def test_a_picture_with_words_is_started_from(life: Life, ann: Person) -> 
     await ann.sees_photo("as a painting")
     assert life.engine.inputs[0]
     assert next(iter(life.engine.inputs[0].values())) == png("blue")
+
+
+async def test_a_picture_sent_as_a_file_keeps_its_transparent_part_which_is_drawn(
+    life: Life, ann: Person
+) -> None:
+    file, holed = io.BytesIO(), Image.open(io.BytesIO(png("blue"))).convert("RGBA")
+    holed.paste((0, 0, 0, 0), (0, 0, 9, 9))
+    holed.save(file, "PNG")
+    await ann.document(file.getvalue(), "a red apple", name="hole.png", media_type="image/png")
+    await ann.sees_photo("a red apple")
+    [request] = life.engine.requests
+    assert isinstance(request, Inpaint)
+    assert life.engine.inputs[0] == {request.source: file.getvalue()}
 
 
 async def test_a_picture_alone_asks_for_words_and_its_answer_starts_from_it(life: Life, ann: Person) -> None:
