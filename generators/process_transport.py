@@ -19,6 +19,9 @@ from generators.transport import WorkerGone
 
 WORKER = "generators.worker"  # the module that a worker runs
 _READ_BYTES = 4 * 1024 * 1024
+_CALM = {
+    "OMP_WAIT_POLICY": "PASSIVE"
+}  # threads that spin for each other halt on a machine that others use too
 _SOURCES = str(Path(__file__).parents[1])
 
 
@@ -75,12 +78,13 @@ class WorkerProcess:
     async def _spawn(self, fd: int) -> asyncio.subprocess.Process:
         """The worker runs the same sources as its parent, wherever that was started."""
         paths = [_SOURCES, *filter(None, [os.environ.get("PYTHONPATH")])]
+        environ = _CALM | os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", self._module, "--fd", str(fd)),
             *("--settings", msgspec.json.encode(self._settings).decode()),
             pass_fds=(fd,),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=environ,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=sys.stderr.fileno() if _has_fileno() else None,
             start_new_session=True,

@@ -63,7 +63,7 @@ def decode(data: bytes, *, bytes_max: int = BYTES_MAX, pixels_max: int = PIXELS_
 def is_cut_out(data: bytes, *, bytes_max: int = BYTES_MAX, pixels_max: int = PIXELS_MAX) -> bool:
     """Whether a part of it is transparent, so that `cut_out` finds a mask. Raises `SourceRefused`."""
     whole = _upright(_opened(data, bytes_max=bytes_max, pixels_max=pixels_max))
-    return whole.has_transparency_data and _alpha(whole).getextrema()[0] < _OPAQUE
+    return whole.has_transparency_data and any(_alpha(whole).histogram()[:_OPAQUE])
 
 
 def cut_out(data: bytes) -> tuple[Image.Image, Image.Image]:

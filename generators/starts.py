@@ -90,7 +90,7 @@ def _keep(
 
 def _share(mask: Image.Image, latents: torch.Tensor) -> torch.Tensor:
     """How much of each latent is drawn anew, (1, 1, height, width) in [0, 1]: all where a pixel of it is white."""
-    white = torch.from_numpy(np.asarray(mask, dtype=np.float32) / 255)[None, None]
+    white = torch.tensor(np.asarray(mask, dtype=np.float32) / 255)[None, None]
     return torch.nn.functional.adaptive_max_pool2d(white, latents.shape[-2:]).to(latents.device)
 
 

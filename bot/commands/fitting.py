@@ -191,9 +191,7 @@ def _from_picture(
     if not source:
         refuse_foreign(prompt, {"strength": "--strength"}, "prompt-strength-alone")
         return request
-    fields = {field: getattr(request, field) for field in request.__struct_fields__} | {"source": source}
-    if prompt.strength is not None:
-        fields["strength"] = prompt.strength
-    if cut_out:
-        return Inpaint(**fields)
-    return ImageToImage(**({"strength": model.strength} | fields))
+    kind, usual = (Inpaint, 1.0) if cut_out else (ImageToImage, model.strength)
+    strength = usual if prompt.strength is None else prompt.strength
+    fields = {field: getattr(request, field) for field in request.__struct_fields__}
+    return kind(**fields, source=source, strength=strength)
