@@ -41,9 +41,9 @@ class Schedulers:
         if name not in self._templates:
             self._templates[name] = of_name(self._original, name)
         template = self._templates[name]
-        parts: list[Any] = [template.config, *vars(template).values()]
-        shared = {id(each): each for each in parts if each is parts[0] or isinstance(each, torch.Tensor)}
-        return copy.deepcopy(template, shared)
+        parts: dict[str, Any] = template.__dict__
+        tables = [each for each in parts.values() if isinstance(each, torch.Tensor)]
+        return copy.deepcopy(template, {id(each): each for each in (*tables, template.config)})
 
 
 def watch(scheduler: Any, seen: Callable[[torch.Tensor], None]) -> None:
