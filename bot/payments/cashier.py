@@ -22,6 +22,7 @@ from storage.errands import Errand
 
 ROUND_SECONDS = 2.0
 LETTERS_SECONDS = 60.0
+LETTERS_MAX = 50  # at a time
 RECONCILE_SECONDS, AGAIN_SECONDS = 3600.0, 30.0  # after it was done; after nobody answered
 LEASE_SECONDS = 120
 BACKOFF_SECONDS_MAX = 3600.0
@@ -62,11 +63,11 @@ class Cashier:
 
     async def letters(self) -> None:
         """News that has had no effect so far: some of it each time, so that what never fits keeps nothing waiting."""
-        some = await self._database.read(errands.unapplied, after=self._looked_at)
+        some = await self._database.read(errands.unapplied, after=self._looked_at, limit=LETTERS_MAX)
         for letter in some:
             if provider := self.providers.get(letter.provider):
                 await self._inbox.open(provider, letter)
-        self._looked_at = some[-1].id if some else 0
+        self._looked_at = some[-1].id if len(some) == LETTERS_MAX else 0
 
     async def reconcile_all(self) -> None:
         """Each provider that is due; one that was away is asked again soon."""

@@ -22,6 +22,8 @@ from bot.platforms.telegram.wire import Refused, Wire
 
 RESTS = "rests"  # in an address: its message's keyboard rests until the job is over
 
+WAITS_SECONDS = (0.0, 1.0, 1.0)  # a chat has no room just after a picture was sent there
+
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -53,11 +55,14 @@ class Naps:
     async def _begin(self, message: Message, keyboard: InlineKeyboardMarkup, button: str, job: int) -> None:
         chat, number = message.chat.id, message.message_id
         rests = self._resting.of(_key(chat, number))
-        async with rests.lock:
-            if self._sheets.of(job).closed:
-                return
-            rests.buttons[job] = button
-            await self._draw(chat, number, drawing.rested(keyboard, rests.asleep), soon=True)
+        for wait in WAITS_SECONDS:
+            await asyncio.sleep(wait)
+            async with rests.lock:
+                if self._sheets.of(job).closed:
+                    return
+                rests.buttons[job] = button
+                if await self._draw(chat, number, drawing.rested(keyboard, rests.asleep), soon=True):
+                    return
 
     async def _end(self, address: Address, job: int, origin: int) -> None:
         chat, number = int(address.place), int(address.route.get("message", "0"))
@@ -69,10 +74,10 @@ class Naps:
             if keyboard is not None:
                 await self._draw(chat, number, drawing.rested(keyboard, rests.asleep), soon=False)
 
-    async def _draw(self, chat: int, message: int, keyboard: InlineKeyboardMarkup, *, soon: bool) -> None:
-        """`soon`: now or not at all."""
+    async def _draw(self, chat: int, message: int, keyboard: InlineKeyboardMarkup, *, soon: bool) -> bool:
+        """`soon`: now or not at all. False where it may be tried again."""
         if chat < 0:
-            return
+            return True
         call = self._wire.at_once if soon else self._wire.result
         try:
             await call(
@@ -84,6 +89,8 @@ class Naps:
             )
         except (Refused, TryLater) as error:
             log.info("telegram.rest_not_drawn", error=type(error).__name__)
+            return isinstance(error, Refused)
+        return True
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
