@@ -2,7 +2,7 @@
 
 Who is one stands in config.toml, or claimed it with a code from the console; the chat's own roles never count.
 
-admin grant WHO AMOUNT [REASON]      admin user WHO        admin ban WHO REASON
+admin grant WHO AMOUNT [REASON]      admin user WHO        admin ban WHO yes REASON
 admin plan WHO PLAN [DAYS] [REASON]  admin stats           admin unban WHO [REASON]
 admin pool [drain|resume DEVICE, cancel JOB]: see `admin_pool`
 
@@ -67,6 +67,11 @@ def roles_of(config: Config, person: Person) -> frozenset[str]:
 async def _grant(context: Context, asking: Asking, words: list[str]) -> str:
     who, amount, *reason = _at_least(words, 2)
     given = _number(amount)
+    if given < 0 and not _is_sure(reason):
+        return asking.say(
+            "admin-take-sure", who=who, amount=-given, command=f"admin grant {who} {amount} yes"
+        )
+    reason = reason[1:] if given < 0 else reason
     have = await context.operations.grant(who, given, days=None, actor=_actor(asking, reason))
     return asking.say("admin-granted", who=who, amount=given, have=have)
 
@@ -88,7 +93,9 @@ async def _stats(context: Context, asking: Asking, words: list[str]) -> str:
 
 async def _ban(context: Context, asking: Asking, words: list[str]) -> str:
     who, *reason = _at_least(words, 2)
-    await context.operations.ban(who, banned=True, actor=_actor(asking, reason))
+    if not _is_sure(reason):
+        return asking.say("admin-ban-sure", who=who, command=f"admin ban {who} yes {' '.join(reason)}")
+    await context.operations.ban(who, banned=True, actor=_actor(asking, reason[1:]))
     return asking.say("admin-banned", who=who)
 
 
@@ -107,6 +114,11 @@ COMMANDS: dict[str, Callable[[Context, Asking, list[str]], Awaitable[str]]] = {
     "grant": _grant, "plan": _plan, "user": _user, "stats": _stats, "ban": _ban, "unban": _unban, "pool": _pool,
     **admin_money.COMMANDS,
 }  # fmt: skip
+
+
+def _is_sure(rest: list[str]) -> bool:
+    """What takes something away is done only after a `yes`."""
+    return bool(rest) and rest[0].lower() in admin_money.SURE
 
 
 def _at_least(words: list[str], count: int) -> list[str]:

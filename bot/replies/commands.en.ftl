@@ -81,6 +81,8 @@ admin-usage = - `admin grant WHO AMOUNT [REASON]`: give credits, or take them wi
     - `admin flagged`, `admin settle PAYMENT WHO PRODUCT`, `admin refund PAYMENT`, `admin replay NEWS`
     - `admin promo CODE CREDITS|PLAN DAYS USES`, `admin promo CODE end`, `admin promos`
     - `admin revenue [DAYS]`, `admin reconcile PROVIDER`
+admin-ban-sure = { $who } would be banned, and see the reason. To do it: `{ $command }`.
+admin-take-sure = { $amount } credits would be taken from { $who }. To do it: `{ $command }`.
 admin-not-admin = This is for the admins named in config.toml.
 admin-not-allowed = `{ $command }` needs one of these roles: { $roles }.
 admin-no-account = There is no account “{ $who }”. Name it as #12, or as platform:id, for example discord:123.

@@ -72,6 +72,8 @@ admin-usage = - `admin grant 对象 数量 [原因]`：赠送积分，负数为�
     - `admin flagged`、`admin settle 付款 对象 商品`、`admin refund 付款`、`admin replay 消息`
     - `admin promo 代码 积分|套餐 天数 次数`、`admin promo 代码 end`、`admin promos`
     - `admin revenue [天数]`、`admin reconcile 支付方`
+admin-ban-sure = 将封禁 { $who }，对方会看到原因。确认请发送：`{ $command }`。
+admin-take-sure = 将从 { $who } 收回 { $amount } 积分。确认请发送：`{ $command }`。
 admin-not-admin = 此命令仅限 config.toml 中列出的管理员。
 admin-not-allowed = `{ $command }` 需要以下角色之一：{ $roles }。
 admin-no-account = 没有账户“{ $who }”。请用 #12 或 平台:编号 指定，例如 discord:123。

@@ -25,7 +25,7 @@ MAY = {
     "plan test:ann pro": {"boss", "bill"},
     "user test:ann": {"boss", "bill", "sue", "mod"},
     "stats": {"boss", "bill", "sue", "mod"},
-    "ban test:ann spam": {"boss", "mod"},
+    "ban test:ann yes spam": {"boss", "mod"},
     "unban test:ann": {"boss", "mod"},
     "pool": {"boss", "mod"},
 }
@@ -58,7 +58,7 @@ async def test_a_grant_counts_once_however_often_its_event_comes(office: Stage) 
         reply = await office.say("admin", "grant test:ann 5 sorry", by="boss", event="same")
     assert "there are 25 to spend now" in reply.text
     assert reply.only_for_requester
-    await office.say("admin", "grant test:ann -3", by="boss")
+    await office.say("admin", "grant test:ann -3 yes", by="boss")
     assert await office.credits() == 22
     audit = await office.world.real.read(records.audits, limit=9, offset=0)
     assert [(each.actor, each.action) for each in audit] == [("test:boss", "grant")] * 2
@@ -66,12 +66,15 @@ async def test_a_grant_counts_once_however_often_its_event_comes(office: Stage) 
 
 
 async def test_more_than_there_is_cannot_be_taken(office: Stage) -> None:
-    await office.say("admin", "grant test:ann -500", by="boss")
+    await office.say("admin", "grant test:ann -500 yes", by="boss")
     assert await office.credits() == 0
 
 
 async def test_a_ban_is_told_to_the_banned_with_its_reason_and_can_be_lifted(office: Stage) -> None:
-    await office.say("admin", "ban test:ann too much spam", by="mod")
+    asked = await office.say("admin", "ban test:ann too much spam", by="mod")
+    assert "admin ban test:ann yes too much spam" in asked.text  # nothing is taken away before a yes
+    assert not (await office.say("imagine", "a red apple")).refused
+    await office.say("admin", "ban test:ann yes too much spam", by="mod")
     reply = await office.say("imagine", "a red apple")
     assert reply.refused
     assert "Reason: too much spam." in reply.text
