@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable
 
 from bot.chat import Person, Reply, Table
 from bot.commands import admin_money, admin_pool
+from bot.commands.admin_words import actor, at_least, is_sure
 from bot.commands.context import Asking, Context
 from bot.config import Config
 from bot.jobs.refusals import Refusal
-from bot.operations import Actor
 from storage import accounts
 from storage.accounts import Identity
 
@@ -65,26 +65,26 @@ def roles_of(config: Config, person: Person) -> frozenset[str]:
 
 
 async def _grant(context: Context, asking: Asking, words: list[str]) -> str:
-    who, amount, *reason = _at_least(words, 2)
+    who, amount, *reason = at_least(words, 2)
     given = _number(amount)
-    if given < 0 and not _is_sure(reason):
+    if given < 0 and not is_sure(reason):
         return asking.say(
             "admin-take-sure", who=who, amount=-given, command=f"admin grant {who} {amount} yes"
         )
     reason = reason[1:] if given < 0 else reason
-    have = await context.operations.grant(who, given, days=None, actor=_actor(asking, reason))
+    have = await context.operations.grant(who, given, days=None, actor=actor(asking, reason))
     return asking.say("admin-granted", who=who, amount=given, have=have)
 
 
 async def _plan(context: Context, asking: Asking, words: list[str]) -> str:
-    who, plan, *rest = _at_least(words, 2)
+    who, plan, *rest = at_least(words, 2)
     days = int(rest.pop(0)) if rest and rest[0].isascii() and rest[0].isdigit() and len(rest[0]) < 5 else None
-    await context.operations.plan(who, plan, days=days, actor=_actor(asking, rest))
+    await context.operations.plan(who, plan, days=days, actor=actor(asking, rest))
     return asking.say("admin-planned", who=who, plan=plan, days=days or 0)
 
 
 async def _user(context: Context, asking: Asking, words: list[str]) -> str:
-    return _drawn(await context.operations.user(_at_least(words, 1)[0], locale=asking.locale))
+    return _drawn(await context.operations.user(at_least(words, 1)[0], locale=asking.locale))
 
 
 async def _stats(context: Context, asking: Asking, words: list[str]) -> str:
@@ -92,21 +92,21 @@ async def _stats(context: Context, asking: Asking, words: list[str]) -> str:
 
 
 async def _ban(context: Context, asking: Asking, words: list[str]) -> str:
-    who, *reason = _at_least(words, 2)
-    if not _is_sure(reason):
+    who, *reason = at_least(words, 2)
+    if not is_sure(reason):
         return asking.say("admin-ban-sure", who=who, command=f"admin ban {who} yes {' '.join(reason)}")
-    await context.operations.ban(who, banned=True, actor=_actor(asking, reason[1:]))
+    await context.operations.ban(who, banned=True, actor=actor(asking, reason[1:]))
     return asking.say("admin-banned", who=who)
 
 
 async def _unban(context: Context, asking: Asking, words: list[str]) -> str:
-    who, *reason = _at_least(words, 1)
-    await context.operations.ban(who, banned=False, actor=_actor(asking, reason))
+    who, *reason = at_least(words, 1)
+    await context.operations.ban(who, banned=False, actor=actor(asking, reason))
     return asking.say("admin-unbanned", who=who)
 
 
 async def _pool(context: Context, asking: Asking, words: list[str]) -> str:
-    answer = await admin_pool.run(context, asking, words, _actor(asking, []))
+    answer = await admin_pool.run(context, asking, words, actor(asking, []))
     return answer if isinstance(answer, str) else _drawn(answer)
 
 
@@ -116,27 +116,11 @@ COMMANDS: dict[str, Callable[[Context, Asking, list[str]], Awaitable[str]]] = {
 }  # fmt: skip
 
 
-def _is_sure(rest: list[str]) -> bool:
-    """What takes something away is done only after a `yes`."""
-    return bool(rest) and rest[0].lower() in admin_money.SURE
-
-
-def _at_least(words: list[str], count: int) -> list[str]:
-    if len(words) < count:
-        raise Refusal("admin-usage")
-    return words
-
-
 def _number(text: str) -> int:
     digits = text.removeprefix("+").removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or int(digits) == 0:
         raise Refusal("admin-no-amount", text=text[:40])
     return int(text)
-
-
-def _actor(asking: Asking, reason: list[str]) -> Actor:
-    person = asking.invocation.person
-    return Actor(name=f"{person.platform}:{person.id}", event=asking.key, reason=" ".join(reason)[:500])
 
 
 def _drawn(table: Table) -> str:
