@@ -15,8 +15,8 @@ from bot.chat import LOCALES, Locale
 from bot.replies import say
 
 PRIVATE = (
-    "imagine", "write", "jobs", "balance", "plans", "buy", "receipts", "redeem", "gift", "refer", "link", "sell",
-    "settings", "help", "privacy", "paysupport", "terms", "start",
+    "imagine", "write", "jobs", "balance", "plans", "buy", "manage", "receipts", "redeem", "gift", "refer", "link",
+    "sell", "settings", "help", "privacy", "paysupport", "terms", "start",
 )  # fmt: skip
 """`paysupport` and `terms` are asked of bots that sell: https://telegram.org/tos/stars"""
 GROUPS = ("imagine", "write", "jobs", "balance", "plans", "buy", "help", "privacy", "paysupport", "terms")

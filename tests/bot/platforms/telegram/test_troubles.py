@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.chat import Address, Card, Picture, TryLater, Undeliverable
+from bot.commands import REGISTRY
 from bot.platforms.telegram import poller
 from bot.platforms.telegram.sheets import Sheet, Sheets
 from bot.platforms.telegram.steps import Steps
@@ -359,6 +360,7 @@ async def test_menus_are_set_by_language_and_scope_only_when_they_changed(
     assert {language for _, language in server.menus} == {"", "zh"}
     everywhere = {tuple(each["command"] for each in menu) for menu in server.menus.values()}
     assert sum("setup" in menu for menu in everywhere) == 1
+    assert set().union(*everywhere) == {*REGISTRY, "sell"} - {"press", "claim", "admin"}
     await lives.restart()
     await asyncio.sleep(0.3)
     assert len(server.called("setMyCommands")) == 6
