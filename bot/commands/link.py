@@ -10,6 +10,7 @@ from bot.commands.context import Asking, Context
 from bot.jobs import entitlement
 from bot.jobs.refusals import Refusal
 from storage import accounts, ledger, records
+from storage.accounts import Account
 from storage.database import Session
 
 NAME = "link"
@@ -34,17 +35,23 @@ async def run(context: Context, asking: Asking) -> Reply:
 
 
 def _join(session: Session, context: Context, mine: int, other: int, used: str, now: datetime) -> int:
-    """The younger account goes into the older one; returns what can be spent then."""
+    """What can be spent once the two are one. A code that joined them before is answered again: its message may
+    come twice."""
     until = now + timedelta(seconds=2 * SECONDS)  # longer than the code lives by any clock
-    if not records.first_time(session, used, expires_at=until):
-        raise Refusal("link-refused")
+    is_new = records.first_time(session, used, expires_at=until)
     both = [each for each in accounts.lock_all(session, (mine, other)).values() if each is not None]
-    if len({each.id for each in both}) < 2:
-        raise Refusal("link-same")
+    are_one = len({each.id for each in both}) < 2
+    if is_new == are_one:
+        raise Refusal("link-same" if is_new else "link-refused")
+    joined = _merge(session, context, both, now) if is_new else both[0]
+    return sum(lot.remaining for lot in ledger.lots(session, joined.id, now))
+
+
+def _merge(session: Session, context: Context, both: list[Account], now: datetime) -> Account:
+    """The younger account goes into the older one."""
     old, young = sorted(both, key=lambda each: (each.created_at, each.id))
     scope = f"links:{old.id}:{now:%Y-%m}"
     if not records.spend(session, scope, 1, limit_us=context.config.abuse.links_month):
         raise Refusal("link-too-often", limit=context.config.abuse.links_month)
     merged = accounts.merge(session, young.id, old.id, now)
-    entitlement.derive(session, context.config, merged.id, now)
-    return sum(lot.remaining for lot in ledger.lots(session, merged.id, now))
+    return entitlement.derive(session, context.config, merged.id, now)

@@ -194,7 +194,7 @@ async def test_a_code_joins_two_accounts_once(counter: Counter) -> None:
     ann, bob = await counter.left("ann"), await counter.left("bob")
     code = (await counter.say("link")).text.split("link ")[1].split("`")[0]
     assert not (await counter.say("link", code, by="bob")).refused
-    assert (await counter.say("link", code, by="bob")).refused
+    assert (await counter.say("link", code, by="eve")).refused
     assert await counter.left("ann") == await counter.left("bob")
     assert max(ann, bob) <= await counter.left("ann") <= ann + bob
     found = [
@@ -202,6 +202,13 @@ async def test_a_code_joins_two_accounts_once(counter: Counter) -> None:
         for who in ("ann", "bob")
     ]
     assert found[0] == found[1]
+
+
+async def test_a_code_that_comes_again_is_answered_as_it_was(counter: Counter) -> None:
+    code = (await counter.say("link")).text.split("link ")[1].split("`")[0]
+    answers = [await counter.say("link", code, by="bob", event="the same") for _ in range(2)]
+    assert not answers[1].refused
+    assert answers[0] == answers[1]
 
 
 async def test_a_forged_code_joins_nothing(counter: Counter) -> None:
