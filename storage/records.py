@@ -56,6 +56,15 @@ def first_time(session: Session, key: str, *, expires_at: datetime) -> bool:
     return session.scalar(statement.on_conflict_do_nothing().returning(NonceRow.key)) is not None
 
 
+def happened(session: Session, key: str) -> bool:
+    return session.get(NonceRow, key) is not None
+
+
+def forget(session: Session, key: str) -> None:
+    """It may happen again: nothing came of it."""
+    session.execute(delete(NonceRow).where(NonceRow.key == key))
+
+
 def forget_nonces(session: Session, now: datetime) -> None:
     session.execute(delete(NonceRow).where(NonceRow.expires_at <= now))
 

@@ -20,4 +20,5 @@ telegram-sell-usage = Answer one of your pictures with `/sell 50 @yourchannel`: 
 telegram-sell-what = Answer a finished picture of your own with this command; others and deleted ones can't be sold.
 telegram-sell-where = This has to be a channel where you and I are both admins who may post. Add me there under Administrators, then try again.
 telegram-sell-later = Telegram asks to wait. Nothing was posted; please try again in a minute.
+telegram-sell-perhaps = I was interrupted while posting: it may be in your channel already. Look there first; if it isn't, send the command once more.
 telegram-sell-done = Done: it is in { $channel } for { $stars } Stars.

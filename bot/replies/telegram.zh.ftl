@@ -20,4 +20,5 @@ telegram-sell-usage = 请用 `/sell 50 @你的频道` 回复你的一张图片�
 telegram-sell-what = 请用此命令回复你自己的、已完成的图片；别人的或已删除的不能出售。
 telegram-sell-where = 必须是你和我都是管理员且可以发帖的频道。请先把我加为管理员，再试一次。
 telegram-sell-later = Telegram 要求稍等。没有发布任何内容；请过一分钟再试。
+telegram-sell-perhaps = 发布时被打断了：图片可能已经在你的频道里。请先去看看；如果没有，请再发一次命令。
 telegram-sell-done = 好了：已在 { $channel } 以 { $stars } 颗星星发布。

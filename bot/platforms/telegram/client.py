@@ -30,6 +30,7 @@ from bot.platforms.telegram.answers import Answers
 from bot.platforms.telegram.drawing import Marks
 from bot.platforms.telegram.inline import Inline
 from bot.platforms.telegram.intake import Intake
+from bot.platforms.telegram.paid import PaidMedia
 from bot.platforms.telegram.poller import ALLOWED, Poller, TolerantBot, read
 from bot.platforms.telegram.request import AiohttpRequest, environment_proxy
 from bot.platforms.telegram.resting import Naps
@@ -204,9 +205,10 @@ class TelegramPlatform:
 
     def _take_in(self, me: Me, inline: Inline) -> Intake:
         answers = Answers(me, self._chat, self._wire, self._sheets, self._results, self._marks)
+        paid = PaidMedia(me, self._chat, self._wire, self._database, clock=self._clock)
         return Intake(
             me, self._chat, self._wire, self._places, self._buttons, answers, inline, self._marks, self._naps,
-            self._counter, clock=self._clock,
+            self._counter, paid, clock=self._clock,
         )  # fmt: skip
 
     async def _shutdown(self) -> None:

@@ -46,11 +46,12 @@ log = structlog.stdlib.get_logger(__name__)
 class Intake:
     def __init__(
         self, me: Me, chat: Chat, wire: Wire, places: Places, buttons: Buttons, answers: Answers,
-        inline: Inline, marks: Marks, naps: Naps, counter: Counter, *, clock: Callable[[], datetime],
+        inline: Inline, marks: Marks, naps: Naps, counter: Counter, paid_media: PaidMedia,
+        *, clock: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._me, self._chat, self._wire, self._places = me, chat, wire, places
         self._buttons, self._answers, self._inline, self._clock = buttons, answers, inline, clock
-        self._counter, self._paid = counter, PaidMedia(me, chat, wire)
+        self._counter, self._paid = counter, paid_media
         self._albums = Albums()
         self._tasks: set[asyncio.Task[None]] = set()
         self.presses = Presses(
@@ -133,7 +134,7 @@ class Intake:
         """What is wrong before a command is run at all; empty when nothing is."""
         address, locale = invocation.address, invocation.address.locale
         if (self._clock() - message.date).total_seconds() > STALE_SECONDS:
-            return say(locale, "telegram-stale")
+            return "" if await self._paid.began(invocation) else say(locale, "telegram-stale")
         if address.kind == "group":
             settings = await self._places.get(translate.NAME, address.place)
             allowed = translate.is_allowed(settings, address) or words.command == "setup"

@@ -1,12 +1,16 @@
 """`/sell 50 @channel`, in answer to a result: a creator's own picture, to be unlocked for Stars in their channel.
 
 What it earns goes to the channel's balance, not to us. Both the bot and the person must manage the channel.
+Telegram neither takes a nonce nor tells what a bot has posted: the intention is kept first, and where nobody knows
+what became of it, the seller is told to look.
 https://core.telegram.org/bots/api#sendpaidmedia
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from telegram import ChatFullInfo, ChatMemberAdministrator, ChatMemberOwner, InputPaidMediaPhoto
 from telegram.constants import ChatType
@@ -17,10 +21,14 @@ from bot.payments.telegram_stars import STARS_MAX
 from bot.platforms.telegram import pictures
 from bot.platforms.telegram.results import PHOTO_BYTES_MAX
 from bot.platforms.telegram.translate import Me
-from bot.platforms.telegram.wire import Refused, Wire
+from bot.platforms.telegram.wire import Lost, Refused, Wire
 from bot.replies import say
+from storage import records
+from storage.database import Database, Session
 
 COMMAND = "sell"
+REMEMBERED = timedelta(days=2)
+"""Telegram keeps an update for a day."""
 WORDS = re.compile(r"(\d{1,5})\s+(@[A-Za-z]\w{3,31}|-100\d{5,15})")
 
 
@@ -29,17 +37,30 @@ class Unsold(Exception):
 
 
 class PaidMedia:
-    def __init__(self, me: Me, chat: Chat, wire: Wire) -> None:
+    def __init__(
+        self, me: Me, chat: Chat, wire: Wire, database: Database, *, clock: Callable[[], datetime]
+    ) -> None:
         self._me, self._chat, self._wire = me, chat, wire
+        self._database, self._clock = database, clock
+
+    async def began(self, invocation: Invocation) -> bool:
+        """Whether this event has led to a post, or may have."""
+        return invocation.command == COMMAND and await self._database.read(
+            records.happened, self._key(invocation)
+        )
 
     async def sell(self, invocation: Invocation) -> Reply:
-        """Says what became of it; raises nothing."""
+        """Says what became of it. Raises only DatabaseUnavailable."""
         locale = invocation.address.locale
         try:
             stars, channel = _asked(invocation.text)
             card = await self._own(invocation)
             where = await self._managed(channel, invocation.person.id)
-            await self._post(where, stars, card)
+            media = [
+                InputPaidMediaPhoto(await self._shown(each.artifact, each.scale)) for each in card.pictures
+            ]
+            if await self._database.run(_begin, self._key(invocation), self._clock()):
+                await self._post(self._key(invocation), where, stars, media, card.label)
         except Unsold as unsold:
             return Reply(text=say(locale, str(unsold), most=STARS_MAX), refused=True, only_for_requester=True)
         done = say(locale, "telegram-sell-done", stars=stars, channel=where.title or channel)
@@ -64,17 +85,23 @@ class PaidMedia:
             raise Unsold("telegram-sell-where")
         return where
 
-    async def _post(self, where: ChatFullInfo, stars: int, card: Card) -> None:
-        shown = [await self._shown(each.artifact, each.scale) for each in card.pictures]
-        media = [InputPaidMediaPhoto(data) for data in shown]
+    async def _post(
+        self, key: str, where: ChatFullInfo, stars: int, media: list[InputPaidMediaPhoto], label: str
+    ) -> None:
         try:
             await self._wire.result(
-                where.id, lambda chat: self._wire.bot.send_paid_media(chat, stars, media, caption=card.label)
+                where.id, lambda chat: self._wire.bot.send_paid_media(chat, stars, media, caption=label)
             )
-        except TryLater:
-            raise Unsold("telegram-sell-later") from None
-        except Refused:
-            raise Unsold("telegram-sell-where") from None
+        except Lost:
+            raise Unsold("telegram-sell-perhaps") from None
+        except (TryLater, Refused) as refused:
+            await self._database.run(records.forget, key)
+            reason = "later" if isinstance(refused, TryLater) else "where"
+            raise Unsold(f"telegram-sell-{reason}") from None
+        await self._database.run(records.first_time, _done(key), expires_at=self._clock() + REMEMBERED)
+
+    def _key(self, invocation: Invocation) -> str:
+        return f"sell:{self._me.id}:{invocation.event}"
 
     async def _shown(self, artifact: int, scale: int) -> bytes:
         media: Media | None = await self._chat.media(artifact)
@@ -82,6 +109,19 @@ class PaidMedia:
         if not 0 < len(data) <= PHOTO_BYTES_MAX:
             raise Unsold("telegram-sell-what")
         return data
+
+
+def _begin(session: Session, key: str, now: datetime) -> bool:
+    """Keeps the intention; False where the same is posted already. Raises Unsold where it may be."""
+    if records.first_time(session, key, expires_at=now + REMEMBERED):
+        return True
+    if records.happened(session, _done(key)):
+        return False
+    raise Unsold("telegram-sell-perhaps")
+
+
+def _done(key: str) -> str:
+    return f"{key}:done"
 
 
 def _asked(text: str) -> tuple[int, str]:

@@ -7,7 +7,8 @@
     ├── Unreadable          its markup could not be read: send it plain
     ├── Unshowable          no photo of this: send it as a document
     └── TooLarge            over the API's limit for files
-    bot.chat.TryLater       429, 5xx, a lost connection
+    bot.chat.TryLater       429, a token that is not taken: nothing was done
+    └── Lost                5xx, a lost connection: it may have been done all the same
 
 "message is not modified" counts as done. Limits: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits
 """
@@ -72,6 +73,10 @@ class Unshowable(Refused):
 
 
 class TooLarge(Refused):
+    pass
+
+
+class Lost(TryLater):
     pass
 
 
@@ -179,4 +184,4 @@ def _meaning(error: TelegramError) -> Exception:
             return meaning(error.message)
     if isinstance(error, BadRequest) or not isinstance(error, NetworkError):
         return Refused(error.message)
-    return TryLater(LOST_SECONDS)
+    return Lost(LOST_SECONDS)
