@@ -141,6 +141,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     state: CardState
     prompt: str  # at most 200 characters; the whole of it is under Details
     status: str = ""  # one line: place and time left, progress, refusal, receipt
+    note: str = ""  # a sentence more about the result, plain: it may quote the prompt
     fraction: float = 0.0  # 0..1 while running
     preview: bytes = b""  # a small JPEG
     text: str = ""  # the text so far, or the finished one

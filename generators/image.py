@@ -15,10 +15,21 @@ import numpy as np
 import torch
 from PIL import Image
 
-from generators import faults, hardware, labels, pipelines, previews, schedulers, shell, source, starts
+from generators import (
+    faults,
+    hardware,
+    labels,
+    pipelines,
+    previews,
+    reading,
+    schedulers,
+    shell,
+    source,
+    starts,
+)
 from generators.engine import Host, ModelUnavailable
 from generators.hub import Failure, Hub, Task
-from generators.image_call import arguments, fitted, rows_of_step, strength
+from generators.image_call import arguments, fitted, negative, rows_of_step, strength
 from generators.job import Job
 from generators.models import Model
 from generators.pipelines import Pipeline, Pipelines
@@ -92,6 +103,7 @@ class ImageRunner:
         pipeline = self._pipelines.suiting(request)
         self._pipelines.know(request.loras)
         start, mask = _start(job, request)
+        job.unread = reading.unread(pipeline, prompt=request.prompt, negative=negative(pipeline, request))
         sheet = Sheet(job, request)
         sheet.rows += [Row(sheet, index, start, mask) for index in range(request.count)]
         self._sheets[job] = sheet

@@ -34,6 +34,11 @@ def arguments(pipeline: Pipeline, row: Row) -> dict[str, Any]:
     return {name: value for name, value in wanted.items() if name in takes}
 
 
+def negative(pipeline: Pipeline, request: TextToImage) -> str:
+    """The negative prompt, as far as the pipeline has a use for one."""
+    return _guidance(accepted(pipeline), request).get("negative_prompt", "")
+
+
 def rows_of_step(pipeline: Pipeline, request: TextToImage) -> int:
     """How many rows of a forward one picture takes: most families guide by a second row beside the first."""
     is_double = accepted(pipeline).get("true_cfg_scale") is None and request.guidance > 1

@@ -6,7 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from generators.messages import Cancelled, Failed, FailureCode, FromWorker, Progress, Result, Submit, Token
+from generators.messages import (
+    UNREAD_CHARS_MAX,
+    Cancelled,
+    Failed,
+    FailureCode,
+    FromWorker,
+    Progress,
+    Result,
+    Submit,
+    Token,
+)
 from generators.requests import Artifact, Request
 
 Send = Callable[[FromWorker], None]
@@ -17,6 +27,7 @@ class Job:
     """`cancelled` is what somebody asked for (set by any thread); `ended` is what has been said (engine only).
 
     `suspect`: something broke while it ran among others, so it runs again as the only one of its model.
+    `unread`: of what it asks, the words that the model has no room for.
     """
 
     submit: Submit
@@ -25,6 +36,7 @@ class Job:
     cancelled: bool = False
     ended: bool = False
     suspect: bool = False
+    unread: str = ""
     share: float = 0.0
     device_seconds: float = 0.0
     _said: int = 0  # characters sent as tokens
@@ -70,7 +82,8 @@ class Job:
         self.share, self._repeated = 0.0, self._said
 
     def finish(self, artifacts: tuple[Artifact, ...]) -> None:
-        self._end(Result(job=self.id, artifacts=artifacts, device_seconds=self.device_seconds))
+        unread = self.unread[:UNREAD_CHARS_MAX]
+        self._end(Result(job=self.id, artifacts=artifacts, device_seconds=self.device_seconds, unread=unread))
 
     def fail(self, code: FailureCode, message: str) -> None:
         """`message` is for operators and never quotes a prompt."""

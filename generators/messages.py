@@ -16,11 +16,14 @@ import msgspec
 from generators.models import Model
 from generators.requests import Artifact, Request
 
+UNREAD_CHARS_MAX = 200
+
 FailureCode = Literal[
     "worker_lost",  # the process died or hung: retry
     "out_of_memory",  # even alone: not again on this device
     "model_unavailable",  # folder missing, half-downloaded, pickled, unknown class, too big
     "bad_input",  # the source picture could not be read
+    "prompt_too_long",  # there is no room for an answer
     "bad_output",  # NaN or empty result
     "internal",  # anything else: retry
 ]
@@ -84,9 +87,12 @@ class Token(Wire, frozen=True, kw_only=True):
 
 
 class Result(Wire, frozen=True, kw_only=True):
+    """`unread`: how what the model had no room to read begins, at most `UNREAD_CHARS_MAX` characters of it."""
+
     job: str
     artifacts: tuple[Artifact, ...]
     device_seconds: float
+    unread: str = ""
 
 
 class Failed(Wire, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from generators.requests import Message, WriteText
 
@@ -14,22 +14,24 @@ class PromptTooLong(Exception):
     """Even the last message alone leaves no room for an answer. The text says how long it may be."""
 
 
-def encode(tokenizer: Any, request: WriteText, context: int) -> list[int]:
-    """Token ids; the oldest messages are left out as needed, never the system's or the last one.
+class Prompt(NamedTuple):
+    ids: list[int]
+    unread: str  # of the messages that were left out
 
-    Raises `PromptTooLong`.
-    """
-    messages = list(request.messages)
+
+def encode(tokenizer: Any, request: WriteText, context: int) -> Prompt:
+    """The oldest messages are left out as needed, never the system's or the last one. Raises `PromptTooLong`."""
+    messages, left_out = list(request.messages), list[str]()
     room = context - min(request.max_tokens, max(_ROOM_MIN, context // 4))
     ids = _ids(tokenizer, messages)
     while len(ids) > room and (oldest := _oldest(messages)) is not None:
-        del messages[oldest]
+        left_out.append(messages.pop(oldest).content)
         ids = _ids(tokenizer, messages)
     if len(ids) + min(_ROOM_MIN, request.max_tokens) > context:
         raise PromptTooLong(
             f"The prompt is {len(ids)} tokens long; the model takes {context} with its answer."
         )
-    return ids
+    return Prompt(ids, " … ".join(left_out))
 
 
 def _oldest(messages: Sequence[Message]) -> int | None:

@@ -70,12 +70,18 @@ class TextRunner:
         try:
             prompt = prompts.encode(self._tokenizer, request, self._context)
         except prompts.PromptTooLong as error:
-            job.fail("bad_input", str(error))
+            job.fail("prompt_too_long", str(error))
             return
+        job.unread = prompt.unread
         job.progress(0, request.max_tokens)
         self._line.append(
             Answer(
-                job, request, prompt, causal=self._causal, tokenizer=self._tokenizer, context=self._context
+                job,
+                request,
+                prompt.ids,
+                causal=self._causal,
+                tokenizer=self._tokenizer,
+                context=self._context,
             )
         )
 

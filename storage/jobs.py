@@ -26,7 +26,7 @@ from storage.types import from_now
 State = Literal["available", "running", "retryable", "completed", "discarded", "cancelled"]
 LIVE: tuple[State, ...] = flows.LIVE
 TERMINAL: tuple[State, ...] = ("completed", "discarded", "cancelled")
-WORDLESS: dict[str, Any] = {"words": "", "request": b""}
+WORDLESS: dict[str, Any] = {"words": "", "request": b"", "unread": ""}
 """What is left of a prompt that was erased."""
 
 
@@ -71,6 +71,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     paid: int
     budget: str
     error: str | None
+    unread: str
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -86,7 +87,7 @@ _COLUMNS = (
     JobRow.id, JobRow.account_id, JobRow.payer_id, JobRow.tier, JobRow.kind, JobRow.model, JobRow.words,
     JobRow.request, JobRow.address, JobRow.private, JobRow.origin, JobRow.state, JobRow.attempt, JobRow.failures,
     JobRow.cancel_requested, JobRow.cost_us, JobRow.used_us, JobRow.price, JobRow.paid, JobRow.budget, JobRow.error,
-    JobRow.created_at, JobRow.started_at, JobRow.finished_at, JobRow.deleted_at,
+    JobRow.unread, JobRow.created_at, JobRow.started_at, JobRow.finished_at, JobRow.deleted_at,
 )  # fmt: skip
 _FIELDS = Job.__struct_fields__
 
@@ -216,9 +217,9 @@ def renew(session: Session, owner: str, *, lease_seconds: int) -> dict[tuple[int
     return {(job, attempt): cancelled for job, attempt, cancelled in rows}
 
 
-def complete(session: Session, job: Job, now: datetime, *, used_us: int, paid: int) -> None:
+def complete(session: Session, job: Job, now: datetime, *, used_us: int, paid: int, unread: str = "") -> None:
     """The attempt's job is done. The caller holds its lock and has checked `is_current`."""
-    _end(session, job, "completed", now, used_us=used_us, paid=paid)
+    _end(session, job, "completed", now, used_us=used_us, paid=paid, unread=unread)
 
 
 def discard(session: Session, job: Job, now: datetime, *, error: str, used_us: int = 0) -> None:
@@ -386,9 +387,10 @@ def _end(
     used_us: int,
     paid: int,
     error: str | None = None,
+    unread: str = "",
 ) -> None:
     _END.write(
-        session, of_job=job.id, state=state, finished_at=now, error=error, paid=paid, more_us=used_us,
+        session, of_job=job.id, state=state, finished_at=now, error=error, unread=unread, paid=paid, more_us=used_us,
         owner=None, lease_until=None,
     )  # fmt: skip
     if job.deleted_at is not None:  # while it waited or ran
@@ -431,5 +433,5 @@ _END = Prepared(
     update(JobRow)
     .where(JobRow.id == bindparam("of_job"))
     .values(used_us=JobRow.used_us + bindparam("more_us", type_=JobRow.used_us.type)),
-    sets=("state", "owner", "lease_until", "finished_at", "error", "paid"),
+    sets=("state", "owner", "lease_until", "finished_at", "error", "unread", "paid"),
 )

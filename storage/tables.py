@@ -174,6 +174,7 @@ class JobRow(Row):
     paid: Mapped[int] = mapped_column(default=0)
     budget: Mapped[Key] = mapped_column(default="")  # the free budget it draws on, if any
     error: Mapped[Word | None]
+    unread: Mapped[Key] = mapped_column(server_default="")  # of the prompt, by the model
     created_at: Mapped[Time]
     started_at: Mapped[Time | None]
     finished_at: Mapped[Time | None]

@@ -24,6 +24,7 @@ from storage.jobs import Job
 
 PROMPT_CHARS = 200
 ALT_CHARS = 300
+UNREAD_CHARS = 80
 STATES: dict[str, CardState] = {
     "available": "waiting", "retryable": "waiting", "running": "running", "completed": "done",
     "discarded": "failed", "cancelled": "cancelled",
@@ -66,6 +67,7 @@ class Cards:
                     None, (self._status(job, locale, state, moment), _payer(job, locale, state), moment.note)
                 )
             ),
+            note=_unread(job, locale),
             fraction=_fraction(request, live) if live else 0.0,
             preview=live.preview if live else b"",
             text=text,
@@ -132,6 +134,11 @@ def _payer(job: Job, locale: Locale, state: CardState) -> str:
     return say(locale, "status-group") if job.payer is not None and charged else ""
 
 
+def _unread(job: Job, locale: Locale) -> str:
+    """Says what of a prompt the model had no room for."""
+    return say(locale, "status-unread", words=shortened(job.unread, UNREAD_CHARS)) if job.unread else ""
+
+
 def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
@@ -160,6 +167,7 @@ def failure_line(locale: Locale, error: str | None) -> str:
     """What went wrong in words that help; a code that has none gets the general ones."""
     known = {
         "bad_input",
+        "prompt_too_long",
         "queue_timeout",
         "timeout",
         "out_of_memory",

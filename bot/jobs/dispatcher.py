@@ -265,7 +265,9 @@ class Dispatcher:
             return
         used = _us(result.device_seconds)
         counted = await self._insist(
-            lambda: self._database.run(ending.complete, self._config, job, made, self._clock(), used_us=used)
+            lambda: self._database.run(
+                ending.complete, self._config, job, made, self._clock(), used_us=used, unread=result.unread
+            )
         )
         log.info("job.completed", job=job.id, attempt=job.attempt, counted=counted, used_us=used)
         await self._learn(job, request, used)

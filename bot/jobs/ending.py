@@ -29,8 +29,9 @@ def address_of(job: Job) -> Address:
 
 
 def complete(
-    session: Session, config: Config, claimed: Job, made: list[NewArtifact], now: datetime, *, used_us: int
-) -> bool:
+    session: Session, config: Config, claimed: Job, made: list[NewArtifact], now: datetime,
+    *, used_us: int, unread: str = "",
+) -> bool:  # fmt: skip
     """The result counts: artifacts recorded, price captured, delivery queued."""
     job = jobs.lock(session, claimed.id)
     if job is None or not jobs.is_current(job, claimed.attempt):
@@ -41,7 +42,7 @@ def complete(
     if job.deleted_at is not None:  # while it ran
         artifacts.delete(session, job.id, now)
     _close(session, job, now, used_us)
-    jobs.complete(session, job, now, used_us=used_us, paid=paid)
+    jobs.complete(session, job, now, used_us=used_us, paid=paid, unread=unread)
     return True
 
 

@@ -27,6 +27,7 @@ status-cancelled = Cancelled · { $paid ->
    *[other] { $paid } credits for the part that was done
 }
 status-group = paid by the group
+status-unread = The model did not read “{ $words }”: that was too long for it. Put what matters first, or use fewer words.
 status-gone = Its files are past their time and were removed
 status-deleted = Deleted
 fitted-picture = fitted to your plan: { $width } × { $height }, { $steps } steps, { $count ->
@@ -37,6 +38,7 @@ fitted-text = fitted to your plan: at most { $tokens } tokens
 
 failed-other = This did not work, through our fault. Your credits are back; press Again to retry.
 failed-bad-input = The picture to start from could not be read any more. Your credits are back; send it again.
+failed-prompt-too-long = This is longer than the model can read. Your credits are back; say it in fewer words.
 failed-bad-output = The model gave nothing usable this time. Your credits are back; try another seed or wording.
 failed-queue-timeout = It waited too long and was taken out of the line. Your credits are back; press Again when it is calmer.
 failed-timeout = It took longer than allowed and was stopped. Your credits are back; try fewer steps or a smaller size.

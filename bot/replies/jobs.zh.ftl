@@ -19,6 +19,7 @@ status-cancelled = 已取消 · { $paid ->
    *[other] 已完成的部分扣了 { $paid } 积分
 }
 status-group = 由群组支付
+status-unread = 太长了，模型没有读到“{ $words }”。请把重要的写在前面，或用更少的词。
 status-gone = 文件已过保存期，已被删除
 status-deleted = 已删除
 fitted-picture = 已按你的套餐调整：{ $width } × { $height }，{ $steps } 步，{ $count } 张
@@ -26,6 +27,7 @@ fitted-text = 已按你的套餐调整：最多 { $tokens } 个 token
 
 failed-other = 没有成功，是我们的问题。积分已退回；点“再来一次”重试。
 failed-bad-input = 起始图片已无法读取。积分已退回；请重新发送图片。
+failed-prompt-too-long = 这比模型能读的还要长。积分已退回；请用更少的词。
 failed-bad-output = 模型这次没有给出可用的结果。积分已退回；换一个种子或说法试试。
 failed-queue-timeout = 等待太久，已移出队列。积分已退回；空闲时点“再来一次”。
 failed-timeout = 超过允许的时间，已停止。积分已退回；请减少步数或尺寸。

@@ -71,7 +71,7 @@ class Bench:
         """Tokens a second."""
         began = self.clock()
         for request in asked:
-            ids = prompts.encode(self.tokenizer, request, self.runner._context)
+            ids = prompts.encode(self.tokenizer, request, self.runner._context).ids
             prompt = torch.tensor([ids], device=self.causal.device)
             torch.manual_seed(request.seed)
             with torch.inference_mode():

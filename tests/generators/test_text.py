@@ -58,7 +58,7 @@ def streamed(bench: Bench, name: str) -> str:
 def alone(causal: Any, said: WriteText, context: int = CONTEXT) -> str:
     """What `generate()` writes."""
     tokenizer = tiny.byte_tokenizer()
-    ids = prompts.encode(tokenizer, said, context)
+    ids = prompts.encode(tokenizer, said, context).ids
     configured = sampling.configuration(said, causal, tokenizer, min(said.max_tokens, context - len(ids)))
     torch.manual_seed(said.seed)
     prompt = torch.tensor([ids])
@@ -106,8 +106,11 @@ class TestOneText:
         assert written(bench, "a") == written(bench, "b")
 
     def test_old_messages_give_way_to_the_context(self, bench: Bench, llama: TextRunner) -> None:
-        run(llama, [bench.job("a", request(*["x" * 40] * 9))])
-        assert isinstance(bench.ending("a"), Result)
+        run(llama, [bench.job("a", request("first", *["x" * 40] * 8)), bench.job("b", request("short"))])
+        long, short = bench.ending("a"), bench.ending("b")
+        assert isinstance(long, Result)
+        assert isinstance(short, Result)
+        assert (long.unread[:12], short.unread) == ("first … xxxx", "")
 
     def test_a_message_longer_than_the_context_is_refused_with_the_limit(
         self, bench: Bench, llama: TextRunner
@@ -115,7 +118,7 @@ class TestOneText:
         run(llama, [bench.job("a", request("x" * 500))])
         ending = bench.ending("a")
         assert isinstance(ending, Failed)
-        assert ending.code == "bad_input"
+        assert ending.code == "prompt_too_long"
         assert "128" in ending.message
         assert "xxx" not in ending.message
 

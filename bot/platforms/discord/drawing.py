@@ -194,6 +194,8 @@ def _head(shown: Card, extras: Extras) -> list[str]:
     status = _status(shown) + (f" · {extras.left}" if extras.left else "")
     if status:
         lines.append(status)
+    if shown.note:
+        lines.append(f"-# {quoted(shown.note)}")
     if extras.shrunk:
         lines.append("-# " + say(extras.locale, "discord-shrunk", count=extras.shrunk))
     return lines

@@ -19,7 +19,7 @@ STREAM_UNITS_MAX = 3500
 PROMPT_CHARS = 200
 ASLEEP = "⏳ "
 EXAMPLE_CHARS = 60
-FOOTER_UNITS_MAX = 280
+FOOTER_UNITS_MAX = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +50,13 @@ def bar(fraction: float) -> str:
 
 
 def caption(card: Card) -> str:
-    """Prompt, label and receipt: with a prompt of 200 characters well inside a caption's 1024."""
+    """Prompt, label, receipt and note: with a prompt of 200 characters well inside a caption's 1024."""
     prompt = markup.escape(card.prompt[:PROMPT_CHARS])
     return "\n".join(part for part in (f"<b>{prompt}</b>" if prompt else "", footer(card)) if part)
 
 
 def footer(card: Card) -> str:
-    words = " · ".join(part for part in (card.label, card.status) if part)
+    words = " · ".join(part for part in (card.label, card.status, card.note) if part)
     return f"<i>{markup.escape(markup.shortened(words, FOOTER_UNITS_MAX))}</i>"
 
 

@@ -37,7 +37,7 @@ FILE_BYTES_MAX = 50 * 1024 * 1024
 RING_SECONDS = 30.0
 MESSAGES_MAX = 3  # a text that needs more is a document
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
-PART_UNITS = 3800  # leaves room for the last part's label
+PART_UNITS = 3600  # leaves room for the last part's footer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from bot.chat import TryLater, Undeliverable
 from bot.jobs import ending
@@ -17,7 +18,7 @@ from storage import accounts, artifacts, deliveries, jobs, ledger, records
 from storage.accounts import InForce
 from storage.database import Session
 from storage.ledger import Grant
-from tests.bot.jobs.world import World, apple, fails, hangs, now, words, world
+from tests.bot.jobs.world import World, apple, fails, hangs, hurries, now, words, world
 
 
 async def credits(w: World, account: int) -> int:
@@ -107,7 +108,9 @@ async def test_our_failure_is_tried_again_and_then_given_back_with_a_word(
         await w.check()
 
 
-@pytest.mark.parametrize("code", ["bad_input", "out_of_memory", "model_unavailable", "bad_output"])
+@pytest.mark.parametrize(
+    "code", ["bad_input", "prompt_too_long", "out_of_memory", "model_unavailable", "bad_output"]
+)
 async def test_what_would_fail_again_is_not_tried_again(database_url: str, tmp_path: Path, code: str) -> None:
     async with world(database_url, tmp_path) as w:
         w.engine.script = fails(code)
@@ -116,6 +119,22 @@ async def test_what_would_fail_again_is_not_tried_again(database_url: str, tmp_p
         await w.live(lambda: w.delivered(asked.job.id))
         assert (await w.job(asked.job.id)).attempt == 1
         assert await credits(w, ann) == 20
+
+
+async def test_what_the_model_did_not_read_is_said_and_kept_until_the_words_are_erased(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(database_url, tmp_path) as w:
+        w.engine.script = hurries
+        with capture_logs() as logged:
+            asked = await w.submit(await w.person())
+            await w.live(lambda: w.delivered(asked.job.id))
+        [card] = w.chat.delivered
+        assert card.note.startswith(f"The model did not read “in a blue bowl{' and more' * 7} a…”")
+        assert (await w.board.card(await w.job(asked.job.id), "zh")).note.startswith("太长了")
+        assert "bowl" not in repr(logged) + caplog.text
+        await w.database.run(jobs.delete, asked.job.id, now())
+        assert (await w.job(asked.job.id)).unread == ""
 
 
 async def test_a_text_streams_and_arrives_whole(database_url: str, tmp_path: Path) -> None:

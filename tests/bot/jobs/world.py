@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bot import settings
 from bot.buttons import Buttons
 from bot.chat import Address, Card
@@ -140,6 +142,13 @@ def picture(job: str, request: Request) -> list[Event | None]:
         Progress(job=job, step=1, steps=2, preview=b"jpeg"),
         Result(job=job, artifacts=(made,), device_seconds=0.2),
     ]
+
+
+def hurries(job: str, request: Request) -> list[Event | None]:
+    """Does not read to the end."""
+    *before, made = picture(job, request)
+    assert isinstance(made, Result)
+    return [*before, msgspec.structs.replace(made, unread="in a blue bowl" + " and more" * 20)]
 
 
 def hangs(job: str, request: Request) -> list[Event | None]:

@@ -104,7 +104,7 @@ export class CardView {
     this.retryPictures(card);
     this.part("words", [card.text, card.state], () => this.words(card));
     this.part("progress", [card.state, card.fraction], () => this.progress(card));
-    this.part("meta", [card.status, card.state, card.label], () => this.meta(card));
+    this.part("meta", [card.status, card.state, card.label, card.note], () => this.meta(card));
     this.part("buttons", [card.buttons], () => card.buttons.length ? buttonRow(card.buttons, (button) => this.handlers.onPress(button, card)) : null);
   }
 
@@ -161,12 +161,13 @@ export class CardView {
     return el("progress", { class: "progress", max: 1, value: card.fraction, "aria-label": words.working });
   }
 
-  /** That it is AI-made, and one line on how it stands. */
+  /** That it is AI-made, one line on how it stands, and what else there is to say. */
   meta(card) {
     const text = card.status || { waiting: words["in-line"], cancelled: words.stopped }[card.state];
     const label = card.label ? el("p", { class: "label" }, card.label) : null;
     const line = text ? el("p", { class: card.state === "failed" ? "line trouble" : "line" }, text) : null;
-    return label || line ? el("div", { class: "meta" }, label, line) : null;
+    const note = card.note ? el("p", { class: "line" }, card.note) : null;
+    return label || line ? el("div", { class: "meta" }, label, line, note) : null;
   }
 
   /** Words that answer a button of this card. */

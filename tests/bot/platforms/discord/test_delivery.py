@@ -12,7 +12,7 @@ from bot.chat import TryLater, Undeliverable
 from tests.bot.jobs.world import now
 from tests.bot.platforms.discord.conftest import Site
 from tests.bot.platforms.discord.scripted import png
-from tests.fakes.discord.state import EPHEMERAL, Channel, gallery, words
+from tests.fakes.discord.state import EPHEMERAL, Channel, gallery, walk, words
 
 LONG_AGO = (now() - timedelta(seconds=60)).isoformat()
 
@@ -40,6 +40,15 @@ async def test_a_token_that_discord_ended_early_is_no_hindrance(site: Site) -> N
     site.fake.expire()
     assert await site.chat.finish(100) == shown["id"]
     assert gallery(shown)
+
+
+async def test_what_was_not_read_is_said_without_effect_as_markup(site: Site) -> None:
+    shown = await asked(site)
+    await site.chat.finish(100, note="The model did not read “**bold** [x](https://evil.example)”.")
+    [said] = [
+        each["content"] for each in walk(shown["components"]) if "did not read" in each.get("content", "")
+    ]
+    assert said == r"-# The model did not read “\*\*bold\*\* \[x\]\(https\://evil.example\)”."
 
 
 async def test_after_a_restart_the_kept_token_still_opens_a_private_message(site: Site) -> None:

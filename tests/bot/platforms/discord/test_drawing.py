@@ -37,7 +37,7 @@ def test_any_card_is_a_message_that_discord_takes(
     made = tuple(Picture(artifact=n, width=1, height=1, alt=text) for n in range(pictures))
     card = Card(
         job=1, kind="image", state=state, prompt=prompt, status=status, text=text, fraction=fraction,
-        label="Made with AI", pictures=made, buttons=buttons,
+        label="Made with AI", pictures=made, buttons=buttons, note=status,
     )  # type: ignore[arg-type]  # fmt: skip
     files = [
         Upload(name=f"{n}.png", data=b"x", media_type="image/png", description=text[:1024])

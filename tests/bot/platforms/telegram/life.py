@@ -65,7 +65,8 @@ def png(colour: str = "red", side: int = 64) -> bytes:
 
 class Engine:
     """Makes what is asked for at once, or when the gate opens. Words in the prompt say how it goes:
-    "fail" fails, "long" and "endless" texts have 9,000 and 30,000 characters, "broken" ones have markup.
+    "fail" fails, what follows "unread" is not read, "long" and "endless" texts have 9,000 and 30,000 characters,
+    "broken" ones have markup.
     """
 
     def __init__(self, *, hurried: bool = True) -> None:
@@ -132,7 +133,7 @@ def _end(job: str, request: Request) -> Event:
         Artifact(media_type="image/png", data=png(colour), width=64, height=64, seed=1)
         for colour in ("red", "green", "blue", "yellow")[: request.count]
     )
-    return Result(job=job, artifacts=made, device_seconds=0.2)
+    return Result(job=job, artifacts=made, device_seconds=0.2, unread=request.prompt.partition("unread ")[2])
 
 
 def _text(asked: str) -> Artifact:

@@ -194,6 +194,11 @@ async def test_a_failure_names_the_way_out(life: Life, ann: Person) -> None:
     assert len(ann.seen) == 1
 
 
+async def test_what_the_model_did_not_read_is_said_under_the_picture(life: Life, ann: Person) -> None:
+    await ann.say("a red apple unread in a <b>bowl")
+    await ann.sees_photo("did not read “in a <b>bowl”", "Put what matters first")
+
+
 async def test_a_refusal_is_a_sentence_and_makes_no_job(life: Life, ann: Person) -> None:
     await ann.say("a fox --stepz 4")
     await ann.sees("--steps")

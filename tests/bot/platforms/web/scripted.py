@@ -1,7 +1,7 @@
 """A `Chat` in memory that plays out job lives: what the page is tested against, without SQL or models.
 
-A prompt says how its job goes: "refuse ..." is refused, "fail ..." fails, everything else is made. Jobs stop before
-each step while `gate` is cleared, so that a test can look at every moment.
+A prompt says how its job goes: "refuse ..." is refused, "fail ..." fails, of "... unread ..." the end is not read,
+everything else is made. Jobs stop before each step while `gate` is cleared, so that a test can look at every moment.
 """
 
 from __future__ import annotations
@@ -246,11 +246,13 @@ class ScriptedChat:
             for index in range(count)
         )
         buttons = tuple(button(action, card.job, label) for action, label in DONE.items())
+        unread = card.prompt.partition("unread ")[2]
         is_text = card.kind == "text"
         return msgspec.structs.replace(
             card,
             state="done",
             status="9 credits · 8.4 s",
+            note=f"Not read: {unread}" if unread else "",
             label=LABEL["en"],
             buttons=buttons,
             text=STORY if is_text else "",

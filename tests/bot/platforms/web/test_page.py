@@ -126,6 +126,14 @@ async def test_a_failure_names_the_way_out(page: Page) -> None:
     await expect(page.get_by_role("button", name="Again")).to_be_visible()
 
 
+async def test_what_was_not_read_is_said_under_the_picture_and_stays_words(page: Page) -> None:
+    await ask(page, f"a red apple unread {HOSTILE}")
+    await expect(page.locator(".meta .line").last).to_have_text(f"Not read: {HOSTILE}")
+    await ask(page, "a red apple")
+    await expect(page.locator(DONE)).to_have_count(2)
+    await expect(page.locator(".meta .line")).to_have_count(3)
+
+
 async def test_cancel_stops_a_job(site: Site, page: Page) -> None:
     site.chat.gate.clear()
     await ask(page, "a red apple")
