@@ -134,10 +134,11 @@ class Office:
         now = self._clock()
         found = _refunding(session, number, now)
         payment = found.payment
+        again = f":{payment.bounced}" if payment.bounced else ""  # what did not arrive may be sent anew
+        key = f"refund:{payment.provider}:{payment.external_id}{again}"
         errands.send(
-            session, now, key=f"refund:{payment.provider}:{payment.external_id}", provider=payment.provider,
-            kind="refund", target=payment.external_id, amount=found.money.amount,
-            person=payment.payer,
+            session, now, key=key, provider=payment.provider, kind="refund", target=payment.external_id,
+            amount=found.money.amount, person=payment.payer,
         )  # fmt: skip
         self._audit(
             session, actor, "refund", payment.account, payment=number, amount=found.money.amount,

@@ -59,6 +59,7 @@ class PaymentRow(Row):
     amount: Mapped[Amount]
     currency: Mapped[Word] = mapped_column(default="")
     refunded: Mapped[Amount]  # so far, in the payment's currency
+    bounced: Mapped[Amount] = mapped_column(server_default="0")  # was sent back too, and did not arrive
     taken_back: Mapped[Amount]  # credits, for refunds
     corrections: Mapped[int] = mapped_column(default=0)  # how often credits were taken back
     disputed: Mapped[Word] = mapped_column(default="")  # "", "open", "won", "lost"

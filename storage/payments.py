@@ -59,6 +59,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     refunded: int
+    bounced: int
     taken_back: int
     corrections: int
     disputed: str
@@ -116,7 +117,15 @@ def hear(session: Session, provider: str, external_id: str, now: datetime) -> Pa
     """The payment's row, made now if this is the first news of it. Locks it until the transaction ends."""
     session.execute(
         insert_for(session)(PaymentRow)
-        .values(provider=provider, external_id=external_id, amount=0, refunded=0, taken_back=0, paid_at=now)
+        .values(
+            provider=provider,
+            external_id=external_id,
+            amount=0,
+            refunded=0,
+            bounced=0,
+            taken_back=0,
+            paid_at=now,
+        )
         .on_conflict_do_nothing(index_elements=["provider", "external_id"])
     )
     row = session.scalars(
@@ -249,7 +258,7 @@ def _payment(row: PaymentRow) -> Payment:
     return Payment(
         id=row.id, provider=row.provider, external_id=row.external_id, account=row.account_id,
         order=row.order_id, product=row.product, subscription=row.subscription, payer=row.payer,
-        lot=row.lot, amount=row.amount, currency=row.currency, refunded=row.refunded, taken_back=row.taken_back,
-        corrections=row.corrections, disputed=row.disputed, test=row.test, flag=row.flag,
+        lot=row.lot, amount=row.amount, currency=row.currency, refunded=row.refunded, bounced=row.bounced,
+        taken_back=row.taken_back, corrections=row.corrections, disputed=row.disputed, test=row.test, flag=row.flag,
         arrived=row.arrived, paid_at=row.paid_at,
     )  # fmt: skip

@@ -52,10 +52,14 @@ class Paid(Event, frozen=True, kw_only=True):
 
 
 class Refunded(Event, frozen=True, kw_only=True):
-    """Of a payment, `total` has gone back so far; None: all of it."""
+    """Of a payment, `total` was sent back so far (None: all of it), and `failed` of that could not be delivered.
+
+    Both only ever grow, so that the newest news is the greatest.
+    """
 
     payment: str
     total: int | None = None
+    failed: int = 0
 
 
 class Disputed(Event, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.config import Config
 from bot.payments import products
-from bot.payments.events import AnyEvent, Failed, Paid
+from bot.payments.events import AnyEvent, Failed, Paid, Refunded
 from bot.payments.till import Outcome
 from storage import accounts, notices, payments
 from storage.accounts import Identity
@@ -19,7 +19,7 @@ def of_money(session: Session, config: Config, event: AnyEvent, outcome: Outcome
     if not outcome.new:
         return
     if outcome.flag is not None:
-        _tell_admins(session, config, event, outcome, now)
+        _tell_admins(session, config, event, outcome, "notice-flagged", f"flag:{outcome.payment}", now)
         return
     key = f"{event.provider}:{outcome.payment}"
     if isinstance(event, Failed) and outcome.product is not None:
@@ -27,8 +27,13 @@ def of_money(session: Session, config: Config, event: AnyEvent, outcome: Outcome
         _tell(session, outcome, f"failed:{event.provider}:{event.attempt}", f"notice-failed-{what}", now)
     elif isinstance(event, Paid) and outcome.product is not None:
         _tell(session, outcome, f"paid:{key}", f"notice-paid-{outcome.product.kind}", now)
-    elif outcome.taken:
-        _tell(session, outcome, f"back:{key}:{outcome.taken}", "notice-refunded", now)
+    elif outcome.taken > 0:
+        facts = f"{event.total}:{event.failed}" if isinstance(event, Refunded) else "dispute"
+        _tell(session, outcome, f"back:{key}:{facts}", "notice-refunded", now)
+    elif isinstance(event, Refunded) and event.failed:
+        key = f"bounced:{key}:{event.failed}"
+        _tell(session, outcome, key, "notice-refund-failed", now)
+        _tell_admins(session, config, event, outcome, "notice-refund-failed-admin", key, now)
 
 
 def of_unpaid(
@@ -64,13 +69,15 @@ def _listener(session: Session, outcome: Outcome) -> tuple[int, Identity] | None
     return None
 
 
-def _tell_admins(session: Session, config: Config, event: AnyEvent, outcome: Outcome, now: datetime) -> None:
+def _tell_admins(
+    session: Session, config: Config, event: AnyEvent, outcome: Outcome, message: str, key: str, now: datetime
+) -> None:
     for admin in dict.fromkeys((*config.admins.owner, *config.admins.billing)):
         platform, _, external = admin.partition(":")
         account = accounts.resolve(session, Identity(platform=platform, external_id=external), now)
         (who,) = (each for each in accounts.identities(session, account) if each.external_id == external)
         notices.send(
-            session, now, key=f"flag:{outcome.payment}:{admin}", account=account, to=who,
-            message="notice-flagged", payment=outcome.payment or 0, flag=outcome.flag or "",
+            session, now, key=f"{key}:{admin}", account=account, to=who, message=message,
+            payment=outcome.payment or 0, flag=outcome.flag or "",
             provider=event.provider,
         )  # fmt: skip

@@ -42,7 +42,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     payment: int | None = None
     new: bool = True
     flag: Flag | None = None
-    taken: int = 0  # credits taken back
+    taken: int = 0  # credits taken back; minus: given again
 
     @property
     def bought(self) -> int | None:
@@ -186,10 +186,12 @@ def _source_of(payment: Payment) -> str:
 def _refunded(session: Session, config: Config, event: Refunded, now: datetime) -> Outcome:
     payment = payments.hear(session, event.provider, event.payment, now)
     whole = _whole(payment.amount) if payment.arrived else _ANY
-    total = event.total if event.total is not None else whole
-    if total <= payment.refunded:
+    bounced = max(event.failed, payment.bounced)
+    sent = whole + bounced if event.total is None else max(event.total, payment.refunded + payment.bounced)
+    refunded = min(sent - bounced, whole)
+    if (refunded, bounced) == (payment.refunded, payment.bounced):
         return Outcome(account=payment.account, payment=payment.id, new=False)
-    payments.change(session, payment.id, refunded=min(total, whole))
+    payments.change(session, payment.id, refunded=refunded, bounced=bounced)
     return _corrected(session, config, event, now)
 
 
@@ -219,14 +221,14 @@ def _corrected(session: Session, config: Config, event: Refunded | Disputed, now
 
 
 def _correct(session: Session, config: Config, payment: Payment, now: datetime) -> int:
-    """Brings the ledger to what the payment's refunds and disputes ask for; returns the credits taken back."""
+    """Brings the ledger to what the payment's refunds and disputes ask for; returns `Outcome.taken`."""
     product = products.known(config, payment.product)
     if product is None or payment.account is None:
         return 0
     accounts.lock(session, payment.account)
     if payment.disputed == "won":
         ledger.restore(session, payment.account, _dispute(payment), now, reason=product.id)
-    taken = _take_back(session, payment, now)
+    taken = _take_refunded(session, payment, now)
     if payment.disputed in ("open", "lost"):
         key = _dispute(payment)
         found = ledger.reverse(session, payment.account, [payment.lot], now, key=key, reason=product.id)
@@ -236,22 +238,35 @@ def _correct(session: Session, config: Config, payment: Payment, now: datetime) 
     return taken
 
 
-def _take_back(session: Session, payment: Payment, now: datetime) -> int:
-    """Credits in proportion to the money that was refunded so far, less those that went back before."""
+def _take_refunded(session: Session, payment: Payment, now: datetime) -> int:
+    """Credits in proportion to the money that is back with the payer, less those that went back before. Where it is
+    less money than before, all are given again first: a reversal is undone as a whole."""
     assert payment.account is not None
     share = min(payment.refunded, _whole(payment.amount))
-    more = ledger.granted(session, payment.lot) * share // _whole(payment.amount) - payment.taken_back
-    if more <= 0:
-        return 0
-    key = f"refund:{payment.id}:{payment.corrections}"
+    due = ledger.granted(session, payment.lot) * share // _whole(payment.amount)
+    before = payment.taken_back
+    if due < before:
+        for number in range(payment.corrections):
+            ledger.restore(session, payment.account, _refund(payment, number), now, reason=payment.product)
+        payment = msgspec.structs.replace(payment, taken_back=0)
+    if due > payment.taken_back:
+        payment = _take(session, payment, due - payment.taken_back, now)
+    payments.change(session, payment.id, taken_back=payment.taken_back, corrections=payment.corrections)
+    return payment.taken_back - before
+
+
+def _take(session: Session, payment: Payment, more: int, now: datetime) -> Payment:
+    assert payment.account is not None
+    key = _refund(payment, payment.corrections)
     found = ledger.reverse(
         session, payment.account, [payment.lot], now, key=key, amount=more, reason=payment.product
     )
-    payments.change(
-        session, payment.id, taken_back=payment.taken_back + found.taken + found.owed,
-        corrections=payment.corrections + 1,
-    )  # fmt: skip
-    return found.taken + found.owed
+    taken = payment.taken_back + found.taken + found.owed
+    return msgspec.structs.replace(payment, taken_back=taken, corrections=payment.corrections + 1)
+
+
+def _refund(payment: Payment, number: int) -> str:
+    return f"refund:{payment.id}:{number}"
 
 
 def _dispute(payment: Payment) -> str:
@@ -374,8 +389,11 @@ def _is_later_payment(session: Session, event: Paid) -> bool:
 
 
 def _asked(event: Paid, order: Order | None, product: Product) -> Money | None:
-    """The price that was promised: the order's, or the one in config.toml."""
-    return Money(order.amount, order.currency) if order else product.money(event.money.currency)
+    """The price that was promised: the order's, or the one in config.toml; a subscription may have moved to another
+    product before its first payment is heard of."""
+    if order is not None and order.product == product.id:
+        return Money(order.amount, order.currency)
+    return product.money(event.money.currency)
 
 
 def _is_paid_otherwise(session: Session, event: Paid, order: Order) -> bool:

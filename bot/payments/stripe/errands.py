@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from bot.payments.events import AnyEvent, Refunded
 from bot.payments.provider import ErrandHopeless
-from bot.payments.stripe import meaning
+from bot.payments.stripe import meaning, reading
 from bot.payments.stripe.meaning import STRIPE
 from bot.payments.stripe.shapes import ERRAND, Refund, Subscription
 from bot.payments.stripe.wire import Refused, Wire
 from storage.errands import Errand
 
 if TYPE_CHECKING:
-    from stripe.params import RefundCreateParams, RefundListParams
+    from stripe.params import RefundCreateParams
 
 
 async def run(wire: Wire, errand: Errand, now: datetime) -> list[AnyEvent]:
@@ -41,36 +41,25 @@ async def _go_on(wire: Wire, errand: Errand, now: datetime) -> list[AnyEvent]:
 
 async def _refund(wire: Wire, errand: Errand, now: datetime) -> list[AnyEvent]:
     """Idempotency keys last a day: a later attempt looks first whether an earlier one arrived."""
-    all_of_it: list[AnyEvent] = [Refunded(provider=STRIPE, at=now, payment=errand.target)]
     if errand.target.startswith("in_"):  # nothing was paid for it, so nothing can be sent back
-        return all_of_it
+        return [Refunded(provider=STRIPE, at=now, payment=errand.target)]
+    if errand.attempts == 1 or not await _is_sent(wire, errand):
+        await _send(wire, errand)
+    return await reading.refunded(wire, errand.target, now)
+
+
+async def _is_sent(wire: Wire, errand: Errand) -> bool:
+    sent = [each.metadata.get(ERRAND) async for each in reading.refunds_of(wire, errand.target)]
+    return errand.key in sent
+
+
+async def _send(wire: Wire, errand: Errand) -> None:
+    params: RefundCreateParams = {"metadata": {ERRAND: errand.key}}
+    params["charge" if errand.target.startswith("ch_") else "payment_intent"] = errand.target
+    if errand.amount:
+        params["amount"] = errand.amount
     try:
-        refund = await _sent(wire, errand) if errand.attempts > 1 else None
-        refund = refund or await _send(wire, errand)
+        await wire.call(wire.client.refunds.create_async(params, {"idempotency_key": errand.key}), Refund)
     except Refused as refused:
         if refused.code != "charge_already_refunded":
             raise
-        return all_of_it
-    return meaning.of_refunded(refund.charge, now) if refund.charge else []
-
-
-async def _sent(wire: Wire, errand: Errand) -> Refund | None:
-    params: RefundListParams = {"expand": ["data.charge"], "limit": 100}
-    params["charge" if _is_charge(errand) else "payment_intent"] = errand.target
-    async for each in wire.every(wire.client.refunds.list_async(params), Refund):
-        if each.metadata.get(ERRAND) == errand.key:
-            return each
-    return None
-
-
-async def _send(wire: Wire, errand: Errand) -> Refund:
-    params: RefundCreateParams = {"metadata": {ERRAND: errand.key}, "expand": ["charge"]}
-    params["charge" if _is_charge(errand) else "payment_intent"] = errand.target
-    if errand.amount:
-        params["amount"] = errand.amount
-    made = wire.client.refunds.create_async(params, {"idempotency_key": errand.key})
-    return await wire.call(made, Refund)
-
-
-def _is_charge(errand: Errand) -> bool:
-    return errand.target.startswith("ch_")

@@ -6,7 +6,7 @@ nothing (a credit balance covered it) by its invoice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -19,6 +19,7 @@ from bot.payments.stripe.shapes import (
     Invoice,
     LatestInvoice,
     Line,
+    Refund,
     Session,
     Subscription,
 )
@@ -29,6 +30,8 @@ STATES: dict[str, Literal["open", "won", "lost"]] = {
     "appeal_under_review": "open", "won": "won", "lost": "lost",
 }  # fmt: skip
 """Of disputes. The `warning_` ones move no money, and a prevented one is refunded."""
+UNDONE = frozenset({"failed", "canceled"})
+"""Of refunds: the money is ours again, sometimes weeks later. https://docs.stripe.com/refunds#failed-refunds"""
 NOT_YET = frozenset({"incomplete", "incomplete_expired"})
 
 
@@ -85,16 +88,19 @@ def of_charge(charge: Charge, *, order: str = "") -> list[AnyEvent]:
         return []
     return [
         Paid(
-            provider=STRIPE, at=at(charge.created), payment=_payment(charge), order=order,
+            provider=STRIPE, at=at(charge.created), payment=payment_of(charge), order=order,
             money=Money(charge.amount, charge.currency), test=not charge.livemode,
         )
     ]  # fmt: skip
 
 
-def of_refunded(charge: Charge, when: datetime) -> list[AnyEvent]:
-    if not charge.amount_refunded:
+def of_refunds(payment: str, refunds: Sequence[Refund], when: datetime) -> list[AnyEvent]:
+    """All refunds of one payment, as they stand."""
+    total = sum(each.amount for each in refunds)
+    failed = sum(each.amount for each in refunds if each.status in UNDONE)
+    if not total:
         return []
-    return [Refunded(provider=STRIPE, at=when, payment=_payment(charge), total=charge.amount_refunded)]
+    return [Refunded(provider=STRIPE, at=when, payment=payment, total=total, failed=failed)]
 
 
 def of_dispute(dispute: Dispute, when: datetime) -> list[AnyEvent]:
@@ -168,5 +174,5 @@ def _payment_of(invoice: Invoice) -> str:
     return invoice.id
 
 
-def _payment(charge: Charge) -> str:
+def payment_of(charge: Charge) -> str:
     return charge.payment_intent or charge.id

@@ -28,7 +28,8 @@ KINDS = frozenset({
     "checkout.session.completed", "checkout.session.async_payment_succeeded",
     "checkout.session.async_payment_failed", "invoice.paid", "invoice.payment_failed",
     "customer.subscription.created", "customer.subscription.updated", "customer.subscription.deleted",
-    "charge.refunded", "charge.dispute.created", "charge.dispute.updated", "charge.dispute.closed",
+    "charge.refunded", "charge.refund.updated", "refund.failed", "charge.dispute.created",
+    "charge.dispute.updated", "charge.dispute.closed",
 })  # fmt: skip
 """The events that have a meaning here. Others, such as a Checkout that expired, change nothing."""
 SOLD_ON = frozenset({"web", "discord"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from bot.payments.events import AnyEvent
 from bot.payments.stripe import meaning
@@ -23,6 +24,9 @@ from bot.payments.stripe.shapes import (
 )
 from bot.payments.stripe.wire import Wire
 
+if TYPE_CHECKING:
+    from stripe.params import RefundListParams
+
 Days = Callable[[str], int]
 """How long a period of a plan lasts."""
 PAGE = 100
@@ -30,6 +34,8 @@ DUNNING = timedelta(days=30)
 """An invoice may be paid so long after it was made: Stripe tries a card again for weeks."""
 DISPUTES = timedelta(days=180)
 """A bank may take so long to decide."""
+BOUNCES = timedelta(days=30)
+"""A bank may take so long to refuse a refund: https://docs.stripe.com/refunds#failed-refunds."""
 INVOICE = ["payments", "parent.subscription_details.subscription"]
 """What of an invoice has to be asked for."""
 
@@ -61,16 +67,31 @@ async def noted(wire: Wire, note: Note, days: Days) -> list[AnyEvent]:
         case ["charge", "dispute", *_]:
             dispute = client.disputes.retrieve_async(note.object)
             return meaning.of_dispute(await wire.call(dispute, Dispute), when)
+        case ["charge", "refund", *_] | ["refund", *_]:
+            refund = await wire.call(client.refunds.retrieve_async(note.object), Refund)
+            return await refunded(wire, refund.payment_intent or refund.charge or "", when)
         case _:
-            charge = client.charges.retrieve_async(note.object)
-            return meaning.of_refunded(await wire.call(charge, Charge), when)
+            charge = await wire.call(client.charges.retrieve_async(note.object), Charge)
+            return await refunded(wire, meaning.payment_of(charge), when)
+
+
+async def refunded(wire: Wire, payment: str, when: datetime) -> list[AnyEvent]:
+    """What has gone back of a payment by now: of all its refunds, since a charge alone hides those that failed."""
+    found = [each async for each in refunds_of(wire, payment)]
+    return meaning.of_refunds(payment, found, when)
+
+
+def refunds_of(wire: Wire, payment: str) -> AsyncIterator[Refund]:
+    params: RefundListParams = {"limit": PAGE}
+    params["charge" if payment.startswith("ch_") else "payment_intent"] = payment
+    return wire.every(wire.client.refunds.list_async(params), Refund)
 
 
 async def moved(wire: Wire, since: datetime, now: datetime, days: Days) -> AsyncIterator[list[AnyEvent]]:
     """Money that came, then what went back, then how subscriptions stand."""
     async for events in _came(wire, since, days):
         yield events
-    async for events in _went_back(wire, since):
+    async for events in _went_back(wire, since, now):
         yield events
     live = wire.client.subscriptions.list_async({"limit": PAGE, "expand": ["data.latest_invoice"]})
     async for each in wire.every(live, Subscription):
@@ -94,12 +115,11 @@ async def _came(wire: Wire, since: datetime, days: Days) -> AsyncIterator[list[A
         yield meaning.of_invoice(invoice, days)
 
 
-async def _went_back(wire: Wire, since: datetime) -> AsyncIterator[list[AnyEvent]]:
-    refunds = wire.client.refunds.list_async(
-        {"created": {"gte": _seconds(since)}, "limit": PAGE, "expand": ["data.charge"]}
-    )
-    async for refund in wire.every(refunds, Refund):
-        yield meaning.of_refunded(refund.charge, at(refund.created)) if refund.charge else []
+async def _went_back(wire: Wire, since: datetime, now: datetime) -> AsyncIterator[list[AnyEvent]]:
+    refunds = wire.client.refunds.list_async({"created": {"gte": _seconds(since - BOUNCES)}, "limit": PAGE})
+    moved = [each async for each in wire.every(refunds, Refund)]
+    for payment in dict.fromkeys(each.payment_intent or each.charge or "" for each in moved):
+        yield await refunded(wire, payment, now)
     disputes = wire.client.disputes.list_async(
         {"created": {"gte": _seconds(since - DISPUTES)}, "limit": PAGE}
     )

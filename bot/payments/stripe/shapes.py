@@ -51,7 +51,6 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     currency: str
     livemode: bool
-    amount_refunded: int = 0
     paid: bool = False
     payment_intent: str | None = None
     metadata: dict[str, str] = {}
@@ -205,9 +204,10 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refund(msgspec.Struct, frozen=True, kw_only=True):
-    """`charge` is expanded."""
-
     id: str
     created: int
-    charge: Charge | None = None
+    amount: int
+    status: str | None = None
+    charge: str | None = None
+    payment_intent: str | None = None
     metadata: dict[str, str] = {}

@@ -43,15 +43,20 @@ def stories(draw: st.DrawFn) -> list[AnyEvent]:
 
 def _with_trouble(draw: st.DrawFn, paid: Any) -> Sequence[AnyEvent]:
     payment, after = paid.payment, paid.at + DAY
-    trouble = draw(st.sampled_from(["none", "refund", "parts", "dispute", "won", "lost"]))
+    trouble = draw(st.sampled_from(["none", "refund", "parts", "failed", "twice", "dispute", "won", "lost"]))
     found: dict[str, list[AnyEvent]] = {
         "none": [],
         "refund": [refunds(payment, at=after)],
         "parts": [refunds(payment, 60, at=after), refunds(payment, 120, at=after + DAY)],
+        "failed": [refunds(payment, 90, at=after), refunds(payment, 90, failed=90, at=after + DAY)],
+        "twice": [
+            refunds(payment, 60, at=after), refunds(payment, 180, at=after),
+            refunds(payment, 180, failed=60, at=after + DAY), refunds(payment, 240, failed=60, at=after + DAY),
+        ],
         "dispute": [disputes(payment, "open", at=after)],
         "won": [disputes(payment, "open", at=after), disputes(payment, "won", at=after + DAY)],
         "lost": [disputes(payment, "open", at=after), disputes(payment, "lost", at=after + DAY)],
-    }
+    }  # fmt: skip
     return [paid, *found[trouble]]
 
 

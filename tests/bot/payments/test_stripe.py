@@ -15,6 +15,8 @@ import aiohttp
 import pytest
 
 from bot.jobs.refusals import Refusal
+from bot.office import Office
+from bot.operations import Actor
 from bot.payments import products
 from storage import accounts, errands, payments
 from storage.database import Database, connect
@@ -315,6 +317,40 @@ async def test_what_was_refunded_already_is_no_trouble(market: Market) -> None:
     assert await market.do(errands.stuck) == []
 
 
+async def test_a_refund_that_fails_later_gives_the_credits_again_and_can_be_made_anew(market: Market) -> None:
+    ann = await market.person("ann")
+    market.books.pay(await market.buy(ann, "pack:small"))
+    await market.deliver()
+    (payment,) = await market.payments(ann)
+    office = Office(market.database, market.config, clock=market.now)
+    for event in ("first", "second"):
+        await office.refund(payment.id, actor=Actor(name="web:owner", event=event))
+        await market.cashier.errands()
+        await market.deliver()
+        assert await market.credits(ann) == 0
+        market.books.bounce(market.books.all("refund")[0])
+        await market.deliver()
+        assert await market.credits(ann) == 500
+    assert await market.told() == [
+        "notice-paid-pack",
+        *("notice-refunded", "notice-refund-failed", "notice-refund-failed-admin") * 2,
+    ]
+
+
+async def test_a_refund_that_failed_unheard_is_found(market: Market) -> None:
+    ann = await market.person("ann")
+    intent = market.books.pay(await market.buy(ann, "pack:small"))["payment_intent"]
+    refund = market.books.refund(intent)
+    await market.deliver()
+    market.books.now += 20 * DAY
+    market.books.bounce(refund)
+    assert market.fake.unsent  # and lost
+    (missed,) = (await market.reconcile()).differences
+    assert (missed.what, missed.payment) == ("missed", intent)
+    assert await market.credits(ann) == 500
+    assert (await market.reconcile()).differences == ()
+
+
 async def test_what_stripe_refuses_for_good_is_kept_for_an_admin(market: Market) -> None:
     await market.errand("refund", "pi_unknown")
     ((errand, why),) = await market.do(errands.stuck)
@@ -380,7 +416,9 @@ async def _a_long_story(market: Market, ann: int, bob: int) -> list[dict[str, An
     dispute = books.dispute(intent)
     books.renew(subscription)
     books.decide(dispute, "won")
-    books.refund(intent, 50)
+    refund = books.refund(intent, 50)
+    books.refund(intent, 30)
+    books.bounce(refund)
     books.stop(subscription)
     return market.fake.unsent
 

@@ -14,6 +14,7 @@ from tests.bot.payments.till_world import (
     DAY,
     MONTH,
     NOON,
+    USD_BASIC,
     USD_SMALL,
     Till,
     disputes,
@@ -165,6 +166,46 @@ async def test_a_refund_may_come_before_its_payment(till: Till) -> None:
     assert await till.credits(ann) == 0
 
 
+async def test_a_refund_that_fails_gives_the_credits_again_once(till: Till) -> None:
+    ann = await till.person("ann")
+    await till.apply(pays("ann", "p1"), refunds("p1"))
+    failed = refunds("p1", 199, failed=199)
+    (first, again, late) = await till.apply(failed, failed, refunds("p1", 199))
+    assert (first.taken, again.new, late.new) == (-500, False, False)
+    assert await till.credits(ann) == 500
+    await till.apply(refunds("p1", 398, failed=199))  # the second attempt arrives
+    assert await till.credits(ann) == 0
+
+
+async def test_of_several_refunds_one_may_fail(till: Till) -> None:
+    ann = await till.person("ann")
+    await till.apply(
+        pays("ann", "p1"), refunds("p1", 100), refunds("p1", 150), refunds("p1", 150, failed=100)
+    )
+    assert await till.credits(ann) == 500 - 500 * 50 // 199
+
+
+async def test_a_debt_goes_with_the_refund_that_made_it(till: Till) -> None:
+    ann = await till.person("ann")
+    await till.apply(pays("ann", "p1"))
+    await till.spend(ann, 300)
+    await till.apply(refunds("p1"), refunds("p1", 199, failed=199))
+    assert (await till.credits(ann), (await till.account(ann)).debt) == (200, 0)
+
+
+async def test_a_refund_that_failed_may_be_heard_of_before_anything_else(till: Till) -> None:
+    ann = await till.person("ann")
+    await till.apply(refunds("p1", 199, failed=199), refunds("p1", 199), pays("ann", "p1"))
+    assert await till.credits(ann) == 500
+
+
+async def test_a_plan_comes_back_with_the_money_of_its_refund(till: Till) -> None:
+    ann = await till.person("ann")
+    await till.apply(subscribes("ann", "p1"), refunds("p1", 499), refunds("p1", 499, failed=499))
+    till.at = NOON + DAY
+    assert (await till.plan(ann), await till.credits(ann)) == ("basic", 1500)
+
+
 async def test_a_dispute_takes_the_credits_until_it_is_won(till: Till) -> None:
     ann = await till.person("ann")
     await till.apply(pays("ann", "p1"), disputes("p1", "open"))
@@ -244,6 +285,14 @@ async def test_an_upgrade_gives_the_difference_at_once_and_once_a_period(till: T
     till.at = NOON + 5 * DAY
     assert (await till.plan(ann), await till.credits(ann)) == ("pro", 5000)
     assert await till.do(payments.flagged) == []
+
+
+async def test_a_month_after_an_upgrade_may_be_heard_of_before_the_order_was_paid(till: Till) -> None:
+    ann = await till.person("ann")
+    order = await till.order(ann, "plan:basic", USD_BASIC)
+    second = subscribes("ann", "p2", month=1, order=order, product="plan:pro", money=Money(1199, "usd"))
+    outcomes = await till.apply(second, subscribes("ann", "p1", order=order))
+    assert [each.flag for each in outcomes] == [None, None]
 
 
 async def test_money_for_no_month_gives_none(till: Till) -> None:

@@ -19,6 +19,7 @@ from tests.storage.test_ledger_failpoints import Died, dying
 
 BEFORE: tuple[AnyEvent, ...] = (
     pays("ann", "old"), subscribes("ann", "month"), pays("ann", "lost"), disputes("lost", "open"),
+    pays("ann", "back"), refunds("back", 199),
 )  # fmt: skip
 MONEY: dict[str, AnyEvent] = {
     "a pack": pays("ann", "new", consume=True),
@@ -28,6 +29,7 @@ MONEY: dict[str, AnyEvent] = {
     "a part of it": refunds("old", 100),
     "a refund of a month": refunds("month"),
     "a refund before its payment": refunds("unheard"),
+    "a refund that fails": refunds("back", 199, failed=150),
     "a dispute": disputes("old", "open"),
     "a dispute that is won": disputes("lost", "won"),
     "the end of a subscription": stands("ann", at=NOON + DAY, ended=True),

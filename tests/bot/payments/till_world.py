@@ -107,8 +107,10 @@ def stands(name: str, *, at: datetime, plan: str = "basic", month: int = 0, **mo
     )  # fmt: skip
 
 
-def refunds(payment: str, total: int | None = None, *, at: datetime = NOON + DAY) -> Refunded:
-    return Refunded(provider="stripe", at=at, payment=payment, total=total)
+def refunds(
+    payment: str, total: int | None = None, *, failed: int = 0, at: datetime = NOON + DAY
+) -> Refunded:
+    return Refunded(provider="stripe", at=at, payment=payment, total=total, failed=failed)
 
 
 def disputes(payment: str, state: Any, *, at: datetime = NOON + DAY) -> Disputed:

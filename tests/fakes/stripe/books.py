@@ -214,10 +214,17 @@ class Books:
         charge["amount_refunded"] += amount or left
         refund = self.add(
             "refund", "re", payment_intent=intent, charge=charge["id"], amount=amount or left,
-            metadata=metadata or {},
+            status="succeeded", metadata=metadata or {},
         )  # fmt: skip
         self._tell("charge.refunded", charge)
         return refund
+
+    def bounce(self, refund: Object) -> None:
+        """The payer's bank does not take the money: days later it is ours again."""
+        refund["status"] = "failed"
+        self.get(refund["charge"])["amount_refunded"] -= refund["amount"]
+        self._tell("charge.refund.updated", refund)
+        self._tell("refund.failed", refund)
 
     def dispute(self, intent: str, status: str = "needs_response") -> Object:
         charge = self.get(intent)["latest_charge"]
@@ -328,4 +335,8 @@ def _fits(found: Object, params: Object) -> bool:
         return False
     if found["object"] == "subscription" and "status" not in params:
         return found["status"] != "canceled"
-    return all(found.get(key) == params[key] for key in ("status", "type", "payment_intent") if key in params)
+    return all(
+        found.get(key) == params[key]
+        for key in ("status", "type", "payment_intent", "charge")
+        if key in params
+    )

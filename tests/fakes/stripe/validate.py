@@ -37,6 +37,7 @@ OPERATIONS: dict[tuple[str, str], str] = {
     ("GET", r"/v1/disputes"): "DisputeListParams",
     ("GET", r"/v1/disputes/\w+"): "DisputeRetrieveParams",
     ("GET", r"/v1/refunds"): "RefundListParams",
+    ("GET", r"/v1/refunds/\w+"): "RefundRetrieveParams",
     ("POST", r"/v1/refunds"): "RefundCreateParams",
     ("GET", r"/v1/events"): "EventListParams",
     ("GET", r"/v1/products"): "ProductListParams",
