@@ -13,7 +13,7 @@ PURPOSE = "button"
 
 
 class Press(msgspec.Struct, frozen=True):
-    """A pressed button: `subject` is a job's id, a suggestion's number for ASK, a way's for BUY."""
+    """A pressed button: `subject` is a job's id, a suggestion's number for ASK, of BUY what `selling.subject` makes."""
 
     action: Action
     subject: int

@@ -78,6 +78,7 @@ class Invocation:
     attachments: tuple[Attachment, ...] = ()
     origin: int | None = None  # the job that this replies to
     may_moderate: bool = False  # whether the person may manage messages there
+    group: str = ""  # what people call the group, where the platform says it
     button: str = ""  # the signed id of a pressed button
 
 

@@ -54,6 +54,7 @@ _FIND = Prepared(
 
 
 PLACE = "place:"
+NAME_CHARACTERS_MAX = 200
 
 
 def place(platform: str, external_id: str) -> Identity:
@@ -85,12 +86,13 @@ def role(session: Session, identity: Identity) -> str:
     return found or ""
 
 
-def set_locale(session: Session, identity: Identity) -> None:
-    """In which language the person last spoke to us."""
+def describe(session: Session, identity: Identity) -> None:
+    """How somebody is called and in which language they spoke last; what is empty stays."""
+    told = {"name": identity.name[:NAME_CHARACTERS_MAX], "locale": identity.locale}
     session.execute(
         update(IdentityRow)
         .where(IdentityRow.platform == identity.platform, IdentityRow.external_id == identity.external_id)
-        .values(locale=identity.locale)
+        .values({name: value for name, value in told.items() if value})
     )
 
 
@@ -285,7 +287,7 @@ def _create(session: Session, identity: Identity, now: datetime) -> int:
     made = session.scalar(
         insert_for(session)(IdentityRow)
         .values(
-            platform=identity.platform, external_id=identity.external_id, name=identity.name[:200],
+            platform=identity.platform, external_id=identity.external_id, name=identity.name[:NAME_CHARACTERS_MAX],
             account_id=account, locale=identity.locale, created_at=now,
         )
         .on_conflict_do_nothing()

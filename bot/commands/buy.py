@@ -21,19 +21,9 @@ async def run(context: Context, asking: Asking) -> Reply:
     found = named(selling.ways(context, asking.invocation), wanted)
     if len(found) == 1:
         return await selling.sell(context, asking, found[0])
+    buttons = selling.buttons(context, found, wallet=await selling.wallet(context, asking.invocation))
     text = asking.say("buy-which-way", product=found[0].product.title)
-    return Reply(text=text, buttons=selling.buttons(context, found), only_for_requester=True)
-
-
-async def press(context: Context, asking: Asking, subject: int) -> Reply:
-    """A button of `plans`. Raises Refusal for what is no longer sold."""
-    for way in selling.ways(context, asking.invocation):
-        if selling.subject(way) == subject:
-            return await selling.sell(context, asking, way)
-    for way in context.shop.ways(asking.invocation.address.platform, for_place=True):
-        if selling.subject(way) == subject:  # its button went along into a private chat
-            raise Refusal("buy-in-group", product=way.product.title, name=way.product.name)
-    raise Refusal("buy-gone")
+    return Reply(text=text, buttons=buttons, only_for_requester=True)
 
 
 def named(ways: list[Way], wanted: str) -> list[Way]:

@@ -26,7 +26,8 @@ async def run(context: Context, asking: Asking) -> Reply:
         return Reply(text="\n".join([*lines, asking.say("plans-none")]), only_for_requester=True)
     for product in {way.product.id: way.product for way in offered}.values():
         lines.append(_line(context, asking, product, [way for way in offered if way.product == product]))
-    return Reply(text="\n".join(lines), buttons=selling.buttons(context, offered), only_for_requester=True)
+    buttons = selling.buttons(context, offered, wallet=await selling.wallet(context, asking.invocation))
+    return Reply(text="\n".join(lines), buttons=buttons, only_for_requester=True)
 
 
 def _line(context: Context, asking: Asking, product: Product, ways: list[Way]) -> str:
@@ -40,4 +41,5 @@ def _line(context: Context, asking: Asking, product: Product, ways: list[Way]) -
     return asking.say(
         message, title=product.title, price=prices, credits=product.credits, days=product.days,
         running=plan.running, waiting=plan.waiting, member=plan.member_day,
+        group=selling.called(asking, asking.invocation.group),
     )  # fmt: skip

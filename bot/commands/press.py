@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bot.chat import Action, Reply
-from bot.commands import buy, imagine, making
+from bot.commands import imagine, making, selling
 from bot.commands.context import Asking, Context
 from bot.commands.making import Source
 from bot.jobs import ending
@@ -35,7 +35,7 @@ async def run(context: Context, asking: Asking) -> Reply:
     if press.action is Action.ASK:
         return await _ask(context, asking, press.subject)
     if press.action is Action.BUY:
-        return await buy.press(context, asking, press.subject)
+        return await selling.press(context, asking, press.subject)
     own = press.action is Action.CANCEL or (
         press.action is Action.DELETE and not asking.invocation.may_moderate
     )

@@ -16,7 +16,7 @@ plans-yours = Your plan: **{ $plan }**.
 plans-yours-until = Your plan: **{ $plan }**, until { $until }.
 plans-none = Nothing is sold here. Your free credits come back every day.
 plans-plan = - **{ $title }**, { $price } for { $days } days: { $credits } credits, { $running } at once, { $waiting } in line
-plans-for-group = - **{ $title }**, { $price } for { $days } days, for this group: { $credits } credits that its members share{ $member ->
+plans-for-group = - **{ $title }**, { $price } for { $days } days, for { $group }: { $credits } credits that its members share{ $member ->
     [0] .
    *[other] , up to { $member } a day each.
 }
@@ -26,8 +26,9 @@ buy-which-way = How would you like to pay for **{ $product }**?
 buy-unknown = “{ $name }” is not sold here. There is: { $all }.
 buy-unknown-near = “{ $name }” is not sold here; did you mean **{ $near }**? There is: { $all }.
 buy-gone = That is no longer sold. **plans** shows what is.
-buy-in-group = { $product } is for a whole group: somebody who manages it sends `/buy { $name }` there.
-buy-only-managers = { $product } is for a whole group: somebody who manages this group can buy it here.
+buy-for-group = It is for the wallet of { $group }: its members share the credits.
+buy-this-group = this group
+buy-only-managers = { $product } is for a whole group: somebody who manages it sends `/buy { $name }` there.
 
 receipts-none = You have not bought anything yet. **plans** shows what there is.
 receipts-some = Your payments, newest first:

@@ -16,7 +16,7 @@ plans-yours = 你的套餐：**{ $plan }**。
 plans-yours-until = 你的套餐：**{ $plan }**，到 { $until }。
 plans-none = 这里不出售任何商品。免费积分每天都会恢复。
 plans-plan = - **{ $title }**，{ $days } 天 { $price }：{ $credits } 积分，同时 { $running } 个任务，排队 { $waiting } 个
-plans-for-group = - **{ $title }**，{ $days } 天 { $price }，供本群使用：成员共享 { $credits } 积分{ $member ->
+plans-for-group = - **{ $title }**，{ $days } 天 { $price }，供{ $group }使用：成员共享 { $credits } 积分{ $member ->
     [0] 。
    *[other] ，每人每天最多 { $member }。
 }
@@ -26,8 +26,9 @@ buy-which-way = 你想怎样支付 **{ $product }**？
 buy-unknown = 这里不出售“{ $name }”。有：{ $all }。
 buy-unknown-near = 这里不出售“{ $name }”，你是说 **{ $near }** 吗？有：{ $all }。
 buy-gone = 这个已经不再出售。**plans** 会显示现有商品。
-buy-in-group = { $product } 是给整个群的：请管理者在群里发送 `/buy { $name }`。
-buy-only-managers = { $product } 是给整个群的：本群的管理者可以在这里购买。
+buy-for-group = 它归{ $group }的钱包：成员共享积分。
+buy-this-group = 本群
+buy-only-managers = { $product } 是给整个群的：请管理者在群里发送 `/buy { $name }`。
 
 receipts-none = 你还没有买过东西。**plans** 会显示可以买什么。
 receipts-some = 你的付款，最新的在前：

@@ -119,6 +119,7 @@ class Intake:
             attachments=tuple(attachments),
             origin=words.origin,
             may_moderate=await self._may(first, words, person),
+            group=first.chat.title or "",
         )
         refusal = await self._refusal(first, words, invocation)
         reply = Reply(text=refusal, refused=True) if refusal else await self._run(invocation)

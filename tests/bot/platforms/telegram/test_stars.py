@@ -527,17 +527,18 @@ async def test_a_subscription_that_runs_is_not_charged_again_one_that_is_over_is
     await ann.asks(bill)
 
 
-async def test_a_groups_plan_is_bought_in_the_group(life: Life, ann: Buyer, server: FakeTelegram) -> None:
+@pytest.mark.parametrize("words", ["plans", "buy server"])
+async def test_a_group_gets_a_plan_for_its_members(
+    life: Life, ann: Buyer, server: FakeTelegram, words: str
+) -> None:
+    """Also from the buttons under `plans`, which are shown in private."""
     server.chat(GROUP).admins.add(ann.id)
-    await ann.into(GROUP).say("/plans@atelier_bot")
-    shown = await ann.sees("for this group")
-    answer = await ann.press(shown, "Server · 1400 Stars")
-    assert "/buy server" in answer["text"]
-
-
-async def test_a_group_gets_a_plan_for_its_members(life: Life, ann: Buyer, server: FakeTelegram) -> None:
-    server.chat(GROUP).admins.add(ann.id)
-    await ann.into(GROUP).say("/buy@atelier_bot server")
+    server.chat(GROUP).title = "The **Owls**"
+    command, _, name = words.partition(" ")
+    await ann.into(GROUP).say(f"/{command}@atelier_bot {name}")
+    if not name:
+        await ann.press(await ann.sees("Server, 1400 Stars", "for The Owls"), "Server · 1400 Stars")
+    await ann.sees("Server for 1400 Stars", "the wallet of The Owls")
     bill = await ann.link()
     await ann.pay(bill)
     wallet = await life.database.read(accounts.find, accounts.place("telegram", str(GROUP)))
@@ -549,6 +550,13 @@ async def test_a_group_gets_a_plan_for_its_members(life: Life, ann: Buyer, serve
     await refund(life, payment.external_id)  # to whoever paid
     await eventually(lambda: _has(life, wallet, 0))
     assert server.stars.refunded == {payment.external_id}
+
+
+async def test_who_does_not_manage_the_group_is_not_offered_its_plan(life: Life, ann: Buyer) -> None:
+    await ann.into(GROUP).say("/plans@atelier_bot")
+    assert "Server" not in (await ann.sees("Basic"))["text"]
+    await ann.into(GROUP).say("/buy@atelier_bot server")
+    await ann.into(GROUP).sees("not sold here")
 
 
 async def test_money_for_nothing_known_is_kept_for_an_admin(life: Life, ann: Buyer) -> None:
