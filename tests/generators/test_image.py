@@ -93,8 +93,6 @@ class TestEveryFamily:
         assert np.abs(pixels(bench.ending("mine")) - pixels(bench.ending("alone"))).max() <= 1
 
     def test_previews_are_small_jpegs(self, family: str, bench: Bench, folder: Folder) -> None:
-        if family in ("sana", "qwen"):
-            pytest.skip("their latents are no picture of their own")
         run(
             bench.load(Model(name="m", kind="image", source=str(folder(family)))), [bench.job("a", request())]
         )

@@ -63,7 +63,7 @@ _DECODER: dict[str, Any] = {
 
 def sd15(folder: Path) -> None:
     pipe = StableDiffusionPipeline(
-        **_common(4), unet=_unet(), scheduler=_ddim(), text_encoder=_clip(32), tokenizer=_tokenizer(),
+        vae=plain_vae(4), unet=_unet(), scheduler=_ddim(), text_encoder=_clip(32), tokenizer=_tokenizer(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )  # fmt: skip
     pipe.save_pretrained(folder, safe_serialization=True)
@@ -76,7 +76,7 @@ def sdxl(folder: Path) -> None:
         projection_class_embeddings_input_dim=6 * 8 + 16,
     )
     pipe = StableDiffusionXLPipeline(
-        **_common(4), unet=unet, scheduler=_ddim(), text_encoder=_clip(16), tokenizer=_tokenizer(),
+        vae=plain_vae(4), unet=unet, scheduler=_ddim(), text_encoder=_clip(16), tokenizer=_tokenizer(),
         text_encoder_2=_clip_projected(16), tokenizer_2=_tokenizer(), add_watermarker=False,
     )  # fmt: skip
     pipe.save_pretrained(folder, safe_serialization=True)
@@ -90,7 +90,7 @@ def sd3(folder: Path) -> None:
         pos_embed_max_size=32,
     )  # fmt: skip
     pipe = StableDiffusion3Pipeline(
-        **_common(16, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=plain_vae(16, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
         text_encoder=_clip_projected(16), tokenizer=_tokenizer(), text_encoder_2=_clip_projected(16),
         tokenizer_2=_tokenizer(), text_encoder_3=_t5(), tokenizer_3=byte_tokenizer(),
     )  # fmt: skip
@@ -105,7 +105,7 @@ def flux(folder: Path) -> None:
         guidance_embeds=True,
     )  # fmt: skip
     pipe = FluxPipeline(
-        **_common(4, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=plain_vae(4, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
         text_encoder=_clip(32), tokenizer=_tokenizer(), text_encoder_2=_t5(), tokenizer_2=byte_tokenizer(),
     )  # fmt: skip
     pipe.save_pretrained(folder, safe_serialization=True)
@@ -120,7 +120,7 @@ def pixart(folder: Path) -> None:
         norm_elementwise_affine=False, norm_eps=1e-6,
     )  # fmt: skip
     pipe = PixArtSigmaPipeline(
-        **_common(4, blocks=4), transformer=transformer, scheduler=DPMSolverMultistepScheduler(),
+        vae=plain_vae(4, blocks=4), transformer=transformer, scheduler=DPMSolverMultistepScheduler(),
         text_encoder=_t5(), tokenizer=byte_tokenizer(),
     )  # fmt: skip
     pipe.save_pretrained(folder, safe_serialization=True)
@@ -134,18 +134,9 @@ def sana(folder: Path) -> None:
         num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32,
         sample_size=16,
     )  # fmt: skip
-    coarse = 6  # halvings of the size, less one
-    vae = AutoencoderDC(
-        in_channels=3, latent_channels=4, attention_head_dim=2, scaling_factor=0.4,
-        encoder_block_types=("ResBlock",) * coarse, decoder_block_types=("ResBlock",) * coarse,
-        encoder_block_out_channels=(4,) * coarse, decoder_block_out_channels=(4,) * coarse,
-        encoder_qkv_multiscales=((),) * coarse, decoder_qkv_multiscales=((),) * coarse,
-        encoder_layers_per_block=(1,) * coarse, decoder_layers_per_block=[1] * coarse, downsample_block_type="conv",
-        upsample_block_type="interpolate", decoder_norm_types="rms_norm", decoder_act_fns="silu",
-    )  # fmt: skip
     pipe = SanaPipeline(
-        vae=vae, transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), tokenizer=byte_tokenizer(),
-        text_encoder=_gemma(),
+        vae=coarse_vae(4), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
+        tokenizer=byte_tokenizer(), text_encoder=_gemma(),
     )  # fmt: skip
     pipe.save_pretrained(folder, safe_serialization=True)
 
@@ -156,17 +147,9 @@ def qwen(folder: Path) -> None:
         patch_size=2, in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=2,
         joint_attention_dim=32, axes_dims_rope=(4, 6, 6),
     )  # fmt: skip
-    vae = AutoencoderKLQwenImage(
-        base_dim=8,
-        z_dim=4,
-        dim_mult=[1, 1, 1, 1],
-        num_res_blocks=1,
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    )
     pipe = QwenImagePipeline(
-        vae=vae, transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), tokenizer=byte_tokenizer(),
-        text_encoder=_qwen_vl(),
+        vae=video_vae(4, latents_mean=[0.0] * 4, latents_std=[1.0] * 4), transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(), tokenizer=byte_tokenizer(), text_encoder=_qwen_vl(),
     )  # fmt: skip
     pipe.save_pretrained(folder, safe_serialization=True)
 
@@ -243,14 +226,41 @@ def lora(pipeline_folder: Path, file: Path, seed: int = 6) -> None:
     )
 
 
-def _common(channels: int, shift: float | None = None, blocks: int = 2) -> dict[str, Any]:
+def plain_vae(channels: int, *, shift: float | None = None, blocks: int = 2) -> AutoencoderKL:
     torch.manual_seed(1)
-    vae = AutoencoderKL(
+    return AutoencoderKL(
         latent_channels=channels, block_out_channels=(8, 16, 16, 16)[:blocks], norm_num_groups=4, sample_size=64,
         down_block_types=("DownEncoderBlock2D",) * blocks, up_block_types=("UpDecoderBlock2D",) * blocks,
         shift_factor=shift,
     )  # fmt: skip
-    return {"vae": vae}
+
+
+def coarse_vae(channels: int) -> AutoencoderDC:
+    """Sana's: a latent stands for 32 x 32 pixels."""
+    torch.manual_seed(15)
+    blocks, widths = (
+        6,
+        (4, 4, 4, 4, max(4, channels // 4), channels),
+    )  # a block more than halvings of the size
+    return AutoencoderDC(
+        in_channels=3, latent_channels=channels, attention_head_dim=2, scaling_factor=0.4,
+        encoder_block_types=("ResBlock",) * blocks, decoder_block_types=("ResBlock",) * blocks,
+        encoder_block_out_channels=widths, decoder_block_out_channels=widths,
+        encoder_qkv_multiscales=((),) * blocks, decoder_qkv_multiscales=((),) * blocks,
+        encoder_layers_per_block=(1,) * blocks, decoder_layers_per_block=[1] * blocks, downsample_block_type="conv",
+        upsample_block_type="interpolate", decoder_norm_types="rms_norm", decoder_act_fns="silu",
+    )  # fmt: skip
+
+
+def video_vae(
+    channels: int, *, latents_mean: list[float], latents_std: list[float]
+) -> AutoencoderKLQwenImage:
+    """Qwen-Image's: a picture is a video of one frame."""
+    torch.manual_seed(16)
+    return AutoencoderKLQwenImage(
+        base_dim=8, z_dim=channels, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=latents_mean,
+        latents_std=latents_std,
+    )  # fmt: skip
 
 
 def _unet(**more: Any) -> UNet2DConditionModel:
