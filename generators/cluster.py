@@ -5,7 +5,6 @@ A device's name is what operators see and say. Several may share one card: `cuda
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -13,6 +12,7 @@ import msgspec
 
 from generators import discovery
 from generators.process_transport import ProcessTransport
+from generators.ray_cluster import RayCluster
 from generators.settings import Devices, PoolSettings, WorkerSettings
 from generators.transport import MakeTransport, Transport
 
@@ -55,13 +55,9 @@ class ThisMachine:
 
 
 def cluster_of(settings: PoolSettings) -> Cluster:
-    """What the operator chose. Raises `ImportError` where Ray is chosen and not installed."""
+    """What the operator chose."""
     if settings.engine == "process":
         return ThisMachine(settings.devices, gpu_share=settings.gpu_share)
-    if not settings.ray_address:  # a cluster of our own is nobody else's: who reaches its ports can run code
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # read when Ray is imported: only the loopback
-    from generators.ray_cluster import RayCluster
-
     return RayCluster(settings.ray_address, devices=settings.devices, gpu_share=settings.gpu_share)
 
 

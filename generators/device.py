@@ -153,7 +153,7 @@ class Device:
             await self._transport.start()
             await self._listen(self._transport)
         except WorkerGone as error:
-            self._bury(self._why or str(error))
+            self._bury(self._why or str(error).rstrip("."))
         except Exception as error:  # a fault of the pool's own must not leave a device dead for ever
             log.exception("device_failed", device=self.device)
             self._bury(f"{type(error).__name__} in the pool")

@@ -21,9 +21,13 @@ class FrameError(Exception):
     """A frame that is too large or does not hold a known message: the connection is of no more use."""
 
 
-def frame(message: ToWorker | FromWorker) -> bytes:
+def frame(message: msgspec.Struct) -> bytes:
     """Raises `FrameError` for a message above `FRAME_BYTES_MAX`."""
-    body = _encoder.encode(message)
+    return framed(_encoder.encode(message))
+
+
+def framed(body: bytes) -> bytes:
+    """An encoded message with its length before it. Raises `FrameError`."""
     return struct.pack(">I", _bounded(len(body))) + body
 
 

@@ -1,34 +1,44 @@
 """The devices of a Ray cluster: one worker, in an actor, on each GPU of each node, or on parts of one.
 
-Only the generate role imports this. Actors have no names and belong to this process, so that several of them
-share a cluster without knowing of each other, and what one leaves behind when it dies Ray ends.
+Ray itself is in a process of its own, the driver, which is started again when Ray ends it: with its cluster. Actors
+have no names and belong to it, so that several owners share a cluster without knowing of each other, and what one
+leaves behind when it dies Ray ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
-import ray
 import structlog
 
+from generators.child import Child
+from generators.connection import Connection
 from generators.process_transport import WORKER
-from generators.ray_transport import Place, RayTransport, off_loop
+from generators.ray_messages import DriverSettings, News, news
+from generators.ray_transport import RayTransport
 from generators.settings import Devices, WorkerSettings
-from generators.transport import Transport
+from generators.transport import Transport, WorkerGone
 
-_LOOK_SECONDS = 1.0
-_CONNECT_SECONDS_MAX = 30.0
+_DRIVER = "generators.ray_driver"
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # silences a warning of Ray's
+}
+_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # Ray's name for: on the loopback only
+_JOIN_SECONDS_MAX = 180.0
+_SILENT_SECONDS_MAX = 30.0
+_LEAVE_SECONDS = 8.0
+_WAIT_SECONDS_MAX = 30.0
+_LOST = "Ray has given up here: the head of the cluster, or this machine's part of it, is gone."
 
 log = structlog.get_logger()
-_ray: Any = ray
 
 
 class RayCluster:
-    """`address` is a head's "host:port", "auto" for the one this machine belongs to, "" for one of our own."""
+    """`address` is a head's "host:port", "auto" for the one this machine belongs to, "" for one of our own: that
+    is nobody else's, because who reaches its ports can run code."""
 
     def __init__(
         self,
@@ -38,89 +48,61 @@ class RayCluster:
         gpu_share: float = 1.0,
         module: str = WORKER,
     ) -> None:
-        self._address, self._share, self._module = address, gpu_share, module
-        self._wanted: Devices = devices
-        self._places: dict[str, Place] = {}
-        self._connected = False
+        self._settings = DriverSettings(address=address, devices=devices, share=gpu_share)
+        self._environ = _QUIET if address else _QUIET | _ALONE
+        self._module = module
+        self._driver: Child | None = None
 
     async def devices(self) -> AsyncIterator[tuple[str, ...]]:
-        await self._connect()
-        shown: tuple[str, ...] | None = None
+        """Never ends: when the cluster is gone all devices have left, and it is joined again once it is back."""
+        wait = 1.0
         while True:
-            self._places = await self._look()
-            if tuple(self._places) != shown:
-                yield (shown := tuple(self._places))
-            await asyncio.sleep(_LOOK_SECONDS)
+            shown: tuple[str, ...] = ()
+            async for names in self._life():
+                if names != shown:
+                    yield (shown := names)
+                wait = 1.0
+            if shown:
+                yield ()
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _WAIT_SECONDS_MAX)
 
     def transport(self, settings: WorkerSettings) -> Transport:
-        return RayTransport(settings, self._places[settings.device], self._module)
+        return RayTransport(self._meet, settings, self._module)
 
     async def close(self) -> None:
-        if self._connected:
-            await off_loop(_ray.shutdown)
+        if self._driver is not None:
+            await self._driver.leave(_LEAVE_SECONDS)
 
-    async def _connect(self) -> None:
-        """Tries until there is a cluster: its head may be started after us."""
-        wait = 1.0
-        while not _ray.is_initialized():
-            try:
-                await off_loop(_join, self._address)
-                self._connected = True
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                why = str(error).strip().splitlines()[:1]
-                log.warning("cluster_away", address=self._address or "local", why=" ".join(why)[:300])
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _CONNECT_SECONDS_MAX)
-        log.info("cluster_joined", address=self._address or "local")
+    async def _life(self) -> AsyncIterator[tuple[str, ...]]:
+        """One driver's, to its end: the devices, every second."""
+        self._driver = driver = Child(_DRIVER, self._settings, self._environ)
+        heard: News | None = None
+        with suppress(WorkerGone, TimeoutError):
+            await driver.start()
+            while True:
+                async with asyncio.timeout(_SILENT_SECONDS_MAX if heard else _JOIN_SECONDS_MAX):
+                    said = news(await driver.read())
+                self._report(heard, said)
+                heard = said
+                if said.joined:
+                    yield said.devices
+        if heard is None or heard.joined:
+            log.warning("cluster_lost", address=self._address, why=_LOST)
+        await driver.kill()
 
-    async def _look(self) -> dict[str, Place]:
-        try:
-            found = places(await off_loop(_ray.nodes), self._wanted, self._share)
-        except (
-            Exception
-        ) as error:  # Ray raises what it likes when the head is away: the devices may still work
-            log.warning("cluster_away", why=type(error).__name__)
-            return self._places
-        return {place.name: place for place in found}
+    def _report(self, before: News | None, now: News) -> None:
+        if now.why:
+            if before is None or before.why != now.why:
+                log.warning("cluster_away", address=self._address, why=now.why)
+        elif before is None or before.why:
+            log.info("cluster_joined", address=self._address)
 
+    @property
+    def _address(self) -> str:
+        return self._settings.address or "local"
 
-def _join(address: str) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning of Ray's
-    local = {} if address else {"include_dashboard": False}
-    _ray.init(address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **local)
-
-
-def places(nodes: Sequence[Mapping[str, Any]], wanted: Devices, share: float) -> tuple[Place, ...]:
-    """The devices of the live ones among `nodes` (as `ray.nodes()` has them), each GPU in parts of `share`.
-
-    "auto": the GPUs of all nodes, or, where none has one, each node's CPUs as one device. `wanted` may name
-    kinds instead: "cuda", "cpu".
-    """
-    alive = sorted((node for node in nodes if node["Alive"]), key=lambda node: node["NodeID"])
-    gpus = [place for node in alive for place in _gpus(node, share)]
-    cpus = [place for node in alive for place in _cpus(node)]
-    if wanted == "auto":
-        return tuple(gpus or cpus)
-    kinds = {name.partition(":")[0] for name in wanted}
-    return tuple((gpus if "cuda" in kinds else []) + (cpus if "cpu" in kinds else []))
-
-
-def _gpus(node: Mapping[str, Any], share: float) -> list[Place]:
-    """Ray shows each actor only its own card, so to torch all are the first one."""
-    count = int(node["Resources"].get("GPU", 0) / share + 1e-9)
-    return [
-        Place(name=f"{_name(node)}/gpu:{slot}", node=node["NodeID"], device="cuda:0", gpus=share)
-        for slot in range(count)
-    ]
-
-
-def _cpus(node: Mapping[str, Any]) -> list[Place]:
-    if node["Resources"].get("CPU", 0) < 1:
-        return []
-    return [Place(name=f"{_name(node)}/cpu", node=node["NodeID"], device="cpu", cpus=1.0)]
-
-
-def _name(node: Mapping[str, Any]) -> str:
-    """Two nodes may be on one host, and a host comes back as another node."""
-    return f"{node['NodeManagerHostname'][:30]}-{node['NodeID'][:6]}"
+    async def _meet(self) -> Connection:
+        if self._driver is None:
+            raise WorkerGone("The cluster is away.")
+        return await self._driver.meet()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from generators.process_transport import WorkerProcess
+from generators.child import Child
 from generators.settings import WorkerSettings
 from generators.transport import WorkerGone
 
@@ -16,10 +16,10 @@ _FRAMES_MAX = 256  # that wait to be fetched; then the worker has to wait
 
 
 class Host:
-    """Its methods are called by one `RayTransport`, several at a time."""
+    """Its methods are called by one `Actor`, several at a time."""
 
     def __init__(self, settings: WorkerSettings, module: str) -> None:
-        self._worker = WorkerProcess(settings, module)
+        self._worker = Child(module, settings)
         self._said: asyncio.Queue[bytes | None] = asyncio.Queue(_FRAMES_MAX)
         self._reading: asyncio.Task[None] | None = None
 
@@ -28,9 +28,8 @@ class Host:
         await self._worker.start()
         self._reading = asyncio.create_task(self._read())
 
-    async def send(self, *frames: bytes) -> None:
-        for frame in frames:
-            self._worker.write(frame)
+    async def send(self, frame: bytes) -> None:
+        self._worker.write(frame)
 
     async def receive(self) -> list[bytes]:
         """Waits for something and returns all there is, in order. Raises `WorkerGone` at the end."""

@@ -14,8 +14,9 @@ from generators import embedded
 from tests.bot.platforms.web.conftest import Visitor
 from tests.conftest import missing
 from tests.end_to_end.process import Instance
-from tests.generators.conftest import CACHE
+from tests.generators.conftest import CACHE, folder
 
+__all__ = ["folder"]
 MakeInstance = Callable[..., Instance]
 
 

@@ -17,10 +17,10 @@ import pytest
 from bot import bootstrap
 from bot.buttons import Buttons
 from tests.end_to_end import crowd_checks
+from tests.end_to_end.aftermath import all_over
 from tests.end_to_end.conftest import MakeInstance
 from tests.end_to_end.crowd import Crowd, Trouble
 from tests.end_to_end.process import Instance, check_books
-from tests.end_to_end.test_kills import all_over
 from tests.fakes.discord import validate as discord_validate
 from tests.fakes.discord.server import FakeDiscord
 from tests.fakes.telegram import TOKEN, FakeTelegram, until

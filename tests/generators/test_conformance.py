@@ -28,6 +28,8 @@ from generators.messages import Accepted, Cancelled, Event, Failed, Progress, Re
 from generators.models import Model
 from generators.pool import Pool, PoolSettings
 from generators.process_transport import ProcessTransport
+from generators.ray_cluster import RayCluster
+from generators.ray_places import places
 from generators.requests import Message, TextToImage, WriteText
 from tests.generators.conftest import CACHE
 from tests.generators.nodes import Nodes
@@ -48,11 +50,7 @@ def request(prompt: str = "draw", **changes: Any) -> TextToImage:
 @pytest.fixture(scope="session")
 def nodes() -> Iterator[Nodes]:
     made = Nodes(2)
-    import ray
-
-    ray.init(address=made.address, log_to_driver=False, logging_level=100)
     yield made
-    ray.shutdown()
     made.close()
 
 
@@ -65,8 +63,6 @@ def cluster(request: pytest.FixtureRequest) -> Callable[..., Cluster]:
 
 
 def ray_cluster(nodes: Nodes) -> Callable[..., Cluster]:
-    from generators.ray_cluster import RayCluster
-
     return lambda module: RayCluster(nodes.address, module=module)
 
 
@@ -347,8 +343,6 @@ def node(name: str, alive: bool = True, **resources: float) -> dict[str, Any]:
 
 
 def test_devices_are_the_gpus_or_where_there_is_none_the_nodes() -> None:
-    from generators.ray_cluster import places
-
     mixed = [node("a", CPU=8), node("b", CPU=8, GPU=2), node("c", alive=False, GPU=8)]
     assert [each.name for each in places(mixed, "auto", 1.0)] == ["host-bbbbbb/gpu:0", "host-bbbbbb/gpu:1"]
     halves = places(mixed, "auto", 0.5)
@@ -358,6 +352,6 @@ def test_devices_are_the_gpus_or_where_there_is_none_the_nodes() -> None:
     assert places([node("d", GPU=0.0, CPU=0.0)], "auto", 1.0) == ()
 
 
-def test_only_the_process_that_generates_over_ray_imports_it() -> None:
-    code = "import sys, bot.__main__, bot.bootstrap, generators.pool; sys.exit('ray' in sys.modules)"
+def test_the_bot_never_imports_ray() -> None:
+    code = "import sys, bot.__main__, bot.bootstrap, generators.ray_cluster; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

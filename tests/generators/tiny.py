@@ -154,12 +154,17 @@ def qwen(folder: Path) -> None:
     pipe.save_pretrained(folder, safe_serialization=True)
 
 
-def llama(folder: Path) -> None:
+def scribe(folder: Path) -> None:
+    """A llama with room for what the bot says before a prompt."""
+    llama(folder, context=2048)
+
+
+def llama(folder: Path, context: int = 128) -> None:
     """Knows 256 bytes as tokens, with a chat template and a context of 128."""
     torch.manual_seed(5)
     config = LlamaConfig(
         vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=128, initializer_range=0.2, bos_token_id=256,
+        num_key_value_heads=2, max_position_embeddings=context, initializer_range=0.2, bos_token_id=256,
         eos_token_id=257, pad_token_id=257,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)

@@ -1,0 +1,55 @@
+"""Which devices the nodes of a Ray cluster have. Pure; does not import Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from generators.settings import Devices
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """One device of the cluster: `device` is torch's name on `node`; what it takes is `cpus` and `gpus`."""
+
+    name: str
+    node: str
+    device: str
+    cpus: float = 0.0
+    gpus: float = 0.0
+
+
+def places(nodes: Sequence[Mapping[str, Any]], wanted: Devices, share: float) -> tuple[Place, ...]:
+    """The devices of the live ones among `nodes` (as `ray.nodes()` has them), each GPU in parts of `share`.
+
+    "auto": the GPUs of all nodes, or, where none has one, each node's CPUs as one device. `wanted` may name
+    kinds instead: "cuda", "cpu".
+    """
+    alive = sorted((node for node in nodes if node["Alive"]), key=lambda node: node["NodeID"])
+    gpus = [place for node in alive for place in _gpus(node, share)]
+    cpus = [place for node in alive for place in _cpus(node)]
+    if wanted == "auto":
+        return tuple(gpus or cpus)
+    kinds = {name.partition(":")[0] for name in wanted}
+    return tuple((gpus if "cuda" in kinds else []) + (cpus if "cpu" in kinds else []))
+
+
+def _gpus(node: Mapping[str, Any], share: float) -> list[Place]:
+    """Ray shows each actor only its own card, so to torch all are the first one."""
+    count = int(node["Resources"].get("GPU", 0) / share + 1e-9)
+    return [
+        Place(name=f"{_name(node)}/gpu:{slot}", node=node["NodeID"], device="cuda:0", gpus=share)
+        for slot in range(count)
+    ]
+
+
+def _cpus(node: Mapping[str, Any]) -> list[Place]:
+    if node["Resources"].get("CPU", 0) < 1:
+        return []
+    return [Place(name=f"{_name(node)}/cpu", node=node["NodeID"], device="cpu", cpus=1.0)]
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    """Two nodes may be on one host, and a host comes back as another node."""
+    return f"{node['NodeManagerHostname'][:30]}-{node['NodeID'][:6]}"
