@@ -23,7 +23,7 @@ class OrderRow(Row):
 
     id: Mapped[Id]
     token: Mapped[Word] = mapped_column(unique=True)  # what travels through the provider and back
-    buyer_id: Mapped[AccountId]
+    buyer_id: Mapped[AccountId] = mapped_column(index=True)
     account_id: Mapped[AccountId] = mapped_column(index=True)  # who gets it: the buyer, a friend, a group
     provider: Mapped[Word]
     product: Mapped[Key]

@@ -50,6 +50,12 @@ class AccountRow(Row):
             sqlite_where=text("derive_at IS NOT NULL"),
             postgresql_where=text("derive_at IS NOT NULL"),
         ),
+        Index(
+            "ix_accounts_merged_into",
+            "merged_into",
+            sqlite_where=text("merged_into IS NOT NULL"),
+            postgresql_where=text("merged_into IS NOT NULL"),
+        ),
     )
 
     id: Mapped[Id]
@@ -202,6 +208,12 @@ class LotRow(Row):
             "account_id",
             sqlite_where=text("remaining > 0"),
             postgresql_where=text("remaining > 0"),
+        ),
+        Index(  # for merges; apart from the live ones, so that spending touches one index only
+            "ix_lots_empty",
+            "account_id",
+            sqlite_where=text("remaining = 0"),
+            postgresql_where=text("remaining = 0"),
         ),
         Index(
             "ix_lots_expiry",

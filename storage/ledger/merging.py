@@ -12,6 +12,9 @@ from storage.ledger.books import Book, post
 from storage.ledger.grants import lots, owe, owed, repay, was_granted
 from storage.tables import HoldRow, LotRow
 
+LIVE, EMPTY = LotRow.remaining > 0, LotRow.remaining == 0
+"""Each has an index of its own by account."""
+
 
 def absorb(session: Session, source: int, target: int, now: datetime, *, held_by: Sequence[int]) -> None:
     """All that is the source's becomes the target's: lots, holds (of the jobs `held_by`), debt.
@@ -21,7 +24,8 @@ def absorb(session: Session, source: int, target: int, now: datetime, *, held_by
     """
     _join_allowances(session, source, target, now)
     of_source = update(LotRow).where(LotRow.account_id == source).values(account_id=target)
-    available = sum(session.scalars(of_source.returning(LotRow.remaining)).all())
+    session.execute(of_source.where(EMPTY))
+    available = sum(session.scalars(of_source.where(LIVE).returning(LotRow.remaining)).all())
     held = session.scalar(select(func.sum(HoldRow.amount)).where(HoldRow.job_id.in_(held_by), HoldRow.open))
     debt = owed(session, source)
     balances: dict[Book, int] = {"available": available, "held": int(held or 0), "debt": -debt}
@@ -44,11 +48,11 @@ def _move(session: Session, source: int, target: int, book: Book, amount: int, n
 
 def _join_allowances(session: Session, source: int, target: int, now: datetime) -> None:
     """Their keys are KIND:ACCOUNT:PERIOD (`bot.jobs.allowances`)."""
-    rows = session.execute(
-        select(LotRow.id, LotRow.kind, LotRow.key)
-        .where(LotRow.account_id == source, LotRow.kind.in_(("daily", "monthly")), LotRow.expires_at > now)
-    )  # fmt: skip
-    for lot, kind, key in rows.all():
+    allowances = select(LotRow.id, LotRow.kind, LotRow.key).where(
+        LotRow.account_id == source, LotRow.kind.in_(("daily", "monthly")), LotRow.expires_at > now
+    )
+    rows = [row for part in (LIVE, EMPTY) for row in session.execute(allowances.where(part))]
+    for lot, kind, key in rows:
         mine, theirs = f"{kind}:{source}:", f"{kind}:{target}:"
         if not key.startswith(mine):
             continue

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from storage import accounts, deliveries, entitlements, flows, jobs, ledger
 from storage.accounts import Account, Identity
-from storage.database import Database, Session
+from storage.database import Database, Session, connect
 from storage.entitlements import News
 from storage.ledger import Grant
 from tests.conftest import NOON
@@ -139,6 +143,33 @@ async def test_what_belongs_to_a_person_goes_along(database: Database) -> None:
         assert delivery.account == ann
 
     await database.run(work)
+
+
+async def test_a_merge_reads_no_whole_table_however_many_people_there_are(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    """All submits wait for it. Tiers are as many as the plans."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        asked.append((statement, values))
+
+    def work(session: Session) -> list[str]:
+        ann, web = account(session, "ann"), account(session, "web")
+        give(session, web, 20)
+        hold(session, web, 5, "running")
+        connection = session.connection()
+        event.listen(connection, "before_cursor_execute", note)
+        merged = accounts.merge(session, web, ann, NOON)
+        accounts.all_ids(session, merged.id)
+        event.remove(connection, "before_cursor_execute", note)
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each}", values) for each, values in asked]
+        return [row.detail for plan in plans for row in plan if row.detail.startswith("SCAN")]
+
+    shutil.copy(sqlite_template, tmp_path / "a.db")
+    database = connect(f"sqlite:///{tmp_path / 'a.db'}")
+    assert [each for each in await database.run(work) if not each.startswith("SCAN tiers")] == []
+    await database.close()
 
 
 async def test_a_wallet_follows_its_group(database: Database) -> None:
