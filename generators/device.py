@@ -16,6 +16,7 @@ import structlog
 
 from generators.messages import FromWorker, Heartbeat, Load, Loaded, Ready, Stop, Submit, ToWorker, Unloaded
 from generators.models import Model
+from generators.requests import pieces
 from generators.settings import PoolSettings, worker_settings
 from generators.transport import MakeTransport, Transport, WorkerGone
 from generators.vitals import Vitals, backoff_seconds, verdict
@@ -57,7 +58,7 @@ class Device:
         self, device: str, settings: PoolSettings, transport: MakeTransport, listener: Listener
     ) -> None:
         self.device = device
-        self.jobs: set[str] = set()
+        self.jobs: dict[str, int] = {}  # in flight -> how many pieces each makes
         self.resident: dict[str, int] = {}
         self._rows: dict[str, float] = {}
         self._life: Literal["starting", "ready", "restarting"] = "starting"
@@ -93,13 +94,18 @@ class Device:
             restarts=self._restarts,
         )
 
+    @property
+    def pieces(self) -> int:
+        """Pictures and texts in flight."""
+        return sum(self.jobs.values())
+
     def knows(self, model: str) -> bool:
         """Whether the model is resident, or will be when what is already queued has run."""
         return model in self.resident or model in self._models
 
     def submit(self, message: Submit, model: Model) -> None:
         self.load(model)
-        self.jobs.add(message.job)
+        self.jobs[message.job] = pieces(message.request)
         self.send(message)
 
     def load(self, model: Model) -> None:

@@ -35,7 +35,7 @@ from generators.messages import (
     Unloaded,
 )
 from generators.models import Model
-from generators.requests import Request
+from generators.requests import Request, pieces
 from generators.settings import PoolSettings
 
 log = structlog.get_logger()
@@ -113,14 +113,17 @@ class Pool:
         await self._end()
 
     def room(self) -> int:
-        """How many more jobs are wanted now: enough to keep each device fed, so few that order is decided late."""
-        wanted = sum(max(0, self._appetite() - len(device.jobs)) for device in self._live())
-        unplaced = sum(flight.device is None for flight in self._flights.values())
+        """How many more pictures or texts are wanted now: enough to keep each device fed, so few that order is
+        decided late, and that little is stuck on one device when another could begin it."""
+        wanted = sum(max(0, self._appetite() - device.pieces) for device in self._live())
+        unplaced = sum(
+            pieces(flight.submit.request) for flight in self._flights.values() if flight.device is None
+        )
         return max(0, wanted - unplaced)
 
     def warm(self) -> frozenset[str]:
         """Models that a device with room has loaded: a job for one starts without waiting for weights."""
-        roomy = (device for device in self._live() if len(device.jobs) < self._appetite())
+        roomy = (device for device in self._live() if device.pieces < self._appetite())
         return frozenset(model for device in roomy for model in device.resident)
 
     def submit(
@@ -249,7 +252,7 @@ class Pool:
 
     def _choice(self, model: str) -> Device:
         live = self._live()
-        loads = [len(device.jobs) for device in live]
+        loads = [device.pieces for device in live]
         return live[choose([device.knows(model) for device in live], loads, batch=self._settings.batch_max)]
 
     def _place(self, flight: _Flight) -> None:
@@ -270,7 +273,7 @@ class Pool:
 
     def _move(self, flight: _Flight) -> None:
         if flight.device is not None:
-            flight.device.jobs.discard(flight.submit.job)
+            flight.device.jobs.pop(flight.submit.job, None)
         flight.device, flight.moving, flight.running = None, False, False
         self._place(flight)
 
@@ -292,7 +295,7 @@ class Pool:
     def _finish(self, event: Terminal) -> None:
         flight = self._flights.pop(event.job)
         if flight.device is not None:
-            flight.device.jobs.discard(event.job)
+            flight.device.jobs.pop(event.job, None)
         flight.events.put(event)
         self._notify()
 

@@ -79,6 +79,11 @@ class WriteText(msgspec.Struct, frozen=True, kw_only=True, tag="write_text"):
 Request = TextToImage | ImageToImage | Inpaint | WriteText
 
 
+def pieces(request: Request) -> int:
+    """How many pictures or texts it asks for."""
+    return request.count if isinstance(request, TextToImage) else 1
+
+
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     """One finished file. `width` and `height` are 0 for what has no pixels; `seed` makes it again."""
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Protocol, assert_never
 
+import msgspec
 import structlog
 
 from bot.config import Config
@@ -64,7 +65,8 @@ class Dispatcher:
         self._config, self._owner, self._clock = config, owner, clock
         self._wake = Wake(database.signals, "jobs")
         self._serving: dict[tuple[int, int], asyncio.Task[None]] = {}
-        self._arriving: set[tuple[int, int]] = set()  # claimed, but the engine has not heard of it yet
+        self._arriving: dict[tuple[int, int], int] = {}  # pieces of what the engine has not heard of yet
+        self._pieces_max = max(plan.count_max for plan in config.plans.values())  # of a job
         self._unwanted: set[str] = set()
         self._timings = Timings()
         self._throughput = Throughput(clock().timestamp())
@@ -99,34 +101,40 @@ class Dispatcher:
     # --- claiming ---------------------------------------------------------------------------------------
 
     async def _feed(self, group: asyncio.TaskGroup) -> None:
-        room = self._room()
+        """Claims until the engine has enough; never more at a time than there is room for if all are large."""
         self._note()
-        if room <= 0:
-            return
+        while (room := self._room()) > 0:
+            limit = max(1, room // self._pieces_max)
+            if await self._claim(group, limit) < limit:
+                break
+        self._note()
+
+    async def _claim(self, group: asyncio.TaskGroup, limit: int) -> int:
+        """How many there were to claim."""
         try:
             claimed = await self._database.run(
-                jobs.claim, self._owner, lease_seconds=self._config.timeouts.lease, limit=room,
+                jobs.claim, self._owner, lease_seconds=self._config.timeouts.lease, limit=limit,
                 affinity=Affinity(warm=self._engine.warm(), patience_us=_us(self._config.pool.affinity)),
             )  # fmt: skip
         except DatabaseUnavailable as error:
             log.warning("dispatcher.database_away", error=str(error))
-            return
+            return 0
         for job in claimed:
             log.info("job.claimed", job=job.id, attempt=job.attempt, model=job.model)
             task = group.create_task(self._serve(job), name=f"job-{job.id}.{job.attempt}")
             self._serving[job.id, job.attempt] = task
-            self._arriving.add((job.id, job.attempt))
+            self._arriving[job.id, job.attempt] = _pieces(job)
             task.add_done_callback(lambda _, key=(job.id, job.attempt): self._served(key))
-        self._note()
+        return len(claimed)
 
     def _served(self, key: tuple[int, int]) -> None:
         self._serving.pop(key, None)
-        self._arriving.discard(key)
+        self._arriving.pop(key, None)
         self._unwanted.discard(_name(*key))
         self._wake.set()
 
     def _room(self) -> int:
-        return 0 if self._stopping else self._engine.room() - len(self._arriving)
+        return 0 if self._stopping else self._engine.room() - sum(self._arriving.values())
 
     def _note(self, done_seconds: float = 0.0) -> None:
         self._throughput.note(
@@ -219,7 +227,7 @@ class Dispatcher:
     async def _generate(self, job: Job, request: Request, inputs: dict[str, bytes]) -> Terminal:
         name = _name(job.id, job.attempt)
         events = self._engine.submit(name, request, inputs, alone=job.failures > 0)
-        self._arriving.discard((job.id, job.attempt))
+        self._arriving.pop((job.id, job.attempt), None)
         if job.cancel_requested or name in self._unwanted:  # it was cancelled before it got here
             self._engine.cancel(name)
         async for event in events:
@@ -315,6 +323,14 @@ def _beat(
     """The owner is alive: its leases, and what its devices get done."""
     records.set_capacity(session, owner, capacity, lease_seconds=lease_seconds)
     return jobs.renew(session, owner, lease_seconds=lease_seconds)
+
+
+def _pieces(job: Job) -> int:
+    """One of a request that cannot be read: it will fail when it is served."""
+    try:
+        return requests.pieces(requests.decode(job.request))
+    except msgspec.DecodeError:
+        return 1
 
 
 def _name(job: int, attempt: int) -> str:

@@ -33,8 +33,10 @@ from tests.generators.scripted import ScriptedWorker, Stage
 MODELS = {name: Model(name=name, kind="image", source="x") for name in ("a", "b")}
 
 
-def request(model: str = "a") -> TextToImage:
-    return TextToImage(model=model, prompt="p", width=64, height=64, steps=10, guidance=1.0, seed=1)
+def request(model: str = "a", count: int = 1) -> TextToImage:
+    return TextToImage(
+        model=model, prompt="p", width=64, height=64, steps=10, guidance=1.0, seed=1, count=count
+    )
 
 
 def done(job: str) -> Result:
@@ -99,6 +101,24 @@ class TestRoom:
         stage.workers[0].say(done("1"))
         await heard(events)
         assert pool.room() == 4
+
+    async def test_counts_pictures_not_jobs(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1")
+        pool.submit("four", request(count=4), {})
+        assert pool.room() == 4
+        for job in ("1", "2", "3"):  # beside four pictures two batches wait; beside fewer none does
+            pool.submit(job, request(), {})
+        assert (stage.workers[0].jobs, stage.workers[1].jobs) == (["four"], ["1", "2", "3"])
+        assert pool.room() == 1
+        stage.workers[0].say(done("four"))
+        await until(lambda: pool.room() == 5)
+
+    async def test_counts_pictures_that_no_device_has_yet(self, opened: Open, stage: Stage) -> None:
+        pool = await opened(ready=False)
+        pool.submit("three", request(count=3), {})
+        (await stage.worker(0)).be_ready()
+        await pool.ready()
+        assert pool.room() == 1
 
 
 class TestChoice:

@@ -121,6 +121,19 @@ async def test_what_would_fail_again_is_not_tried_again(database_url: str, tmp_p
         assert await credits(w, ann) == 20
 
 
+async def test_no_more_pictures_are_claimed_than_there_is_room_for(database_url: str, tmp_path: Path) -> None:
+    """What waits on one device is lost to all others, and its order is decided."""
+    async with world(database_url, tmp_path, ATELIER_PLANS_FREE_COUNT_MAX="4") as w:
+        w.engine.width, w.engine.script = 8, hangs
+        asked = [await w.submit(await w.person(name), name, apple(count=3)) for name in "abcdef"]
+
+        async def fed() -> bool:
+            return w.engine.room() == 0
+
+        await w.live(fed)
+        assert [(await w.job(each.job.id)).attempt for each in asked] == [1, 1, 1, 0, 0, 0]
+
+
 async def test_what_the_model_did_not_read_is_said_and_kept_until_the_words_are_erased(
     database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

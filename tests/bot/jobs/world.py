@@ -30,7 +30,7 @@ from bot.jobs.submit import Ask, Submitted
 from bot.signing import Signer
 from generators.device import DeviceStatus
 from generators.messages import Accepted, Cancelled, Event, Failed, Progress, Result, Token
-from generators.requests import Artifact, Request, TextToImage
+from generators.requests import Artifact, Request, TextToImage, pieces
 from storage import accounts, deliveries, flows, jobs, ledger
 from storage.accounts import Identity
 from storage.blobs import Blobs, open_blobs
@@ -99,9 +99,10 @@ class ScriptedEngine:
         self.submitted: list[str] = []
         self.script: Callable[[str, Request], list[Event | None]] = picture
         self._cancels: dict[str, asyncio.Event] = {}
+        self._pieces: dict[str, int] = {}
 
     def room(self) -> int:
-        return max(0, self.width - len(self._cancels))
+        return max(0, self.width - sum(self._pieces.values()))
 
     def warm(self) -> frozenset[str]:
         return frozenset({"tiny"})
@@ -112,7 +113,7 @@ class ScriptedEngine:
 
     def submit(self, job: str, request: Request, inputs: dict[str, bytes], *, alone: bool = False) -> Any:
         self.submitted.append(job)
-        self._cancels[job] = asyncio.Event()
+        self._cancels[job], self._pieces[job] = asyncio.Event(), pieces(request)
         return self._play(job, request)
 
     def cancel(self, job: str) -> None:
@@ -131,7 +132,7 @@ class ScriptedEngine:
                 assert event is not None
                 yield event
         finally:
-            self._cancels.pop(job, None)
+            del self._cancels[job], self._pieces[job]
 
 
 def picture(job: str, request: Request) -> list[Event | None]:
