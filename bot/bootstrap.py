@@ -306,6 +306,7 @@ def pool_settings(config: Config) -> PoolSettings:
 def web_settings(config: Config) -> WebSettings:
     web = config.web
     return WebSettings(
+        name=config.atelier.name,
         host=web.host,
         port=web.port,
         public_url=web.public_url,

@@ -37,13 +37,7 @@ def boot(config: Config, suggestions: tuple[str, ...], locale: Locale, *, sells:
         ),
         styles=tuple(config.styles),
         models=tuple(
-            ModelHint(
-                name=name,
-                title=model.title or name,
-                kind=model.kind,
-                note=(model.note_zh or model.note_en) if locale == "zh" else model.note_en,
-                licence=model.licence,
-            )
+            ModelHint(name=name, title=model.title or name, kind=model.kind)
             for name, model in config.models.items()
         ),
         suggestions=(

@@ -15,19 +15,18 @@ EXAMPLE_SECONDS = 30 * 86400
 async def run(context: Context, asking: Asking) -> Reply:
     config = context.config
     models = [
-        asking.say("help-model", name=name, title=model.title or name, licence=model.licence or "?")
+        asking.say(
+            "help-model", name=name, title=model.title or name, licence=model.licence or "?",
+            note=_note(asking, model.note_en, model.note_zh) or "none",
+        )
         for name, model in config.models.items()
-    ]
-    notes = [
-        note for model in config.models.values() if (note := _note(asking, model.note_en, model.note_zh))
-    ]
+    ]  # fmt: skip
     parts = [
         asking.say("help-intro", name=config.atelier.name),
         asking.say("help-commands"),
         asking.say("help-options"),
         asking.say("help-models") + "\n" + "\n".join(models),
         *([asking.say("help-styles", styles=", ".join(config.styles))] if config.styles else []),
-        *notes,
         *_known(context, asking),
         asking.say("help-labels"),
     ]

@@ -50,7 +50,10 @@ help-commands = - **imagine** words: a picture. Send a picture along, or answer 
     - **jobs**: what is on its way. **balance**: your credits. **settings**: your defaults.
 help-options = Options go anywhere among the words: `--ar 16:9` or `--size 768x512`, `--steps 20`, `--cfg 7`, `--seed 42`, `--no blur, text`, `--style NAME`, `--model NAME`, `-n 2`, `--private`.
 help-models = Models here:
-help-model = - `{ $name }`: { $title } ({ $licence })
+help-model = - `{ $name }`: { $title } ({ $licence }){ $note ->
+    [none] {""}
+   *[other] . { $note }
+}
 help-styles = Styles: { $styles }
 help-known = The starter model draws { $count } things, one at a time, in any of 14 colours and on 15 backgrounds (“a blue rocket on a pink background”). Among them: { $some }.
 help-labels = Everything made here is labelled as AI-made, in words and inside the file.

@@ -41,7 +41,10 @@ help-commands = - **imagine** 文字：生成图片。附上一张图片，或�
     - **jobs**：进行中的任务。**balance**：你的积分。**settings**：你的默认选项。
 help-options = 选项可放在任意位置：`--ar 16:9` 或 `--size 768x512`、`--steps 20`、`--cfg 7`、`--seed 42`、`--no 模糊, 文字`、`--style 名称`、`--model 名称`、`-n 2`、`--private`。
 help-models = 这里的模型：
-help-model = - `{ $name }`：{ $title }（{ $licence }）
+help-model = - `{ $name }`：{ $title }（{ $licence }）{ $note ->
+    [none] {""}
+   *[other] 。{ $note }
+}
 help-styles = 风格：{ $styles }
 help-known = 入门模型会画 { $count } 种东西，每次一种，可指定 14 种颜色和 15 种背景（请用英文，例如 “a blue rocket on a pink background”）。其中有：{ $some }。
 help-labels = 这里生成的一切都标明由 AI 制作，文字和文件中都有标注。

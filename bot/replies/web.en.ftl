@@ -1,17 +1,15 @@
 ### Labels and sentences of the web page itself. What the bot says is in the other files.
 
-web-title = Atelier
 web-about = Words become pictures and texts, made on this machine.
 web-skip = Skip to the message box
 web-noscript = This page needs JavaScript. Please switch it on and reload.
-web-back = Back to Atelier
+web-back = Back to { $name }
 
 web-chat = Chat
 web-gallery = Gallery
 web-balance = Balance
 web-settings = Settings
 web-help = Help
-web-models = Models
 web-language = Language
 web-close = Close
 web-dismiss = Dismiss
@@ -29,8 +27,8 @@ web-prompt-text = What shall I write?
 web-editing = Editing #{ $job }
 web-editing-remove = Stop editing
 web-options-found = Suggestions: { $count }. Arrow keys choose, Tab accepts.
-web-too-large = This picture is too large.
-web-not-a-picture = This file is not a picture.
+web-too-large = This picture is too large: { $megabytes } MB is the most.
+web-not-a-picture = This is not a PNG, JPEG or WebP picture.
 
 web-empty-title = What shall we make?
 web-empty-picture = Say what you want to see. A few words are enough.
@@ -68,14 +66,12 @@ web-admin-sections = Sections
 web-admin-empty = Nothing here.
 web-admin-newer = Newer
 web-admin-older = Older
+web-section-pool = Devices
 web-section-queue = Queue
 web-section-jobs = Jobs
 web-section-accounts = Accounts
 web-section-ledger = Ledger
-web-section-models = Models
-web-section-devices = Devices
 web-section-audit = Audit
-web-section-deliveries = Deliveries
 
 web-error-reload = This page has lost its session. Please reload it.
 web-error-csrf = This page is out of date. Please reload it.

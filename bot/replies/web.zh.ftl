@@ -1,17 +1,15 @@
 ### 网页自身的标签与语句。机器人所说的话在其他文件中。
 
-web-title = Atelier
 web-about = 让文字化作图画与文章，就在这台机器上完成。
 web-skip = 跳到输入框
 web-noscript = 此页面需要 JavaScript。请启用后重新加载。
-web-back = 返回 Atelier
+web-back = 返回 { $name }
 
 web-chat = 对话
 web-gallery = 画廊
 web-balance = 余额
 web-settings = 设置
 web-help = 帮助
-web-models = 模型
 web-language = 语言
 web-close = 关闭
 web-dismiss = 收起
@@ -29,8 +27,8 @@ web-prompt-text = 想让我写些什么？
 web-editing = 正在修改 #{ $job }
 web-editing-remove = 停止修改
 web-options-found = 建议：{ $count }。方向键选择，Tab 键采用。
-web-too-large = 这张图片太大了。
-web-not-a-picture = 这个文件不是图片。
+web-too-large = 这张图片太大了：最大 { $megabytes } MB。
+web-not-a-picture = 这不是 PNG、JPEG 或 WebP 图片。
 
 web-empty-title = 今天想创作什么？
 web-empty-picture = 说说你想看到的画面，几个词就够了。
@@ -68,14 +66,12 @@ web-admin-sections = 栏目
 web-admin-empty = 暂无内容。
 web-admin-newer = 较新
 web-admin-older = 较早
+web-section-pool = 设备
 web-section-queue = 队列
 web-section-jobs = 任务
 web-section-accounts = 账户
 web-section-ledger = 账本
-web-section-models = 模型
-web-section-devices = 设备
 web-section-audit = 审计
-web-section-deliveries = 投递
 
 web-error-reload = 此页面的会话已失效，请重新加载。
 web-error-csrf = 此页面已过期，请重新加载。

@@ -1,6 +1,6 @@
 """What the page knows when it opens: the words of its own labels, the prompt language's hints, the models.
 
-`bootstrap` supplies everything except `csrf`, `strings` and `limits`, which the platform fills in itself.
+`bootstrap` supplies everything except `name`, `csrf`, `strings` and `limits`, which the platform fills in itself.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ class ModelHint(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     kind: Literal["image", "text"]
-    note: str = ""
-    licence: str = ""
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +46,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 class Boot(msgspec.Struct, frozen=True, kw_only=True):
     locale: Locale
+    name: str = ""  # of this instance
     commands: tuple[CommandHint, ...] = ()
     options: tuple[Hint, ...] = ()
     styles: tuple[str, ...] = ()

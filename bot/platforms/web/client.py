@@ -23,7 +23,7 @@ from bot.platforms.web.hooks import Hook
 from bot.platforms.web.media import Links, MediaRoutes
 from bot.platforms.web.pages import AdminPages, ChatPage, ProbePages, ReturnPages
 from bot.platforms.web.session import Sessions
-from bot.platforms.web.settings import Probes, Signer, WebSettings
+from bot.platforms.web.settings import NAME, Probes, Signer, WebSettings
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -79,6 +79,7 @@ class WebPlatform:
             middlewares=[answer_errors, guarding(self._settings)],
             client_max_size=self._settings.upload_bytes_max,
         )
+        app[NAME] = self._settings.name
         app.add_routes(self._routes)
         app.on_response_prepare.append(add_security_headers)
         app.on_shutdown.append(self._shut)

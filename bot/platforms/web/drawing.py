@@ -36,7 +36,7 @@ def chat_page(boot: Boot) -> str:
         language_tag=LANGUAGE_TAGS[boot.locale],
         is_en="true" if boot.locale == "en" else "false",
         is_zh="true" if boot.locale == "zh" else "false",
-        title=escape(say(boot.locale, "web-title")),
+        title=escape(boot.name),
         about=escape(say(boot.locale, "web-about")),
         noscript=escape(say(boot.locale, "web-noscript")),
         skip=escape(say(boot.locale, "web-skip")),
@@ -44,17 +44,18 @@ def chat_page(boot: Boot) -> str:
     )
 
 
-def plain_page(locale: Locale, *, title: str, body: str, wide: bool = False) -> str:
+def plain_page(name: str, locale: Locale, *, title: str, body: str, wide: bool = False) -> str:
     """A small page without a script; `body` is HTML."""
     return template("plain.html").substitute(
-        language_tag=LANGUAGE_TAGS[locale], title=escape(title), body=body, width="wide" if wide else "narrow"
-    )
+        language_tag=LANGUAGE_TAGS[locale], name=escape(name), title=escape(title), body=body,
+        width="wide" if wide else "narrow",
+    )  # fmt: skip
 
 
-def notice_page(locale: Locale, sentence: str) -> str:
-    back = escape(say(locale, "web-back"))
+def notice_page(name: str, locale: Locale, sentence: str) -> str:
+    back = escape(say(locale, "web-back", name=name))
     body = f'<p class="sentence">{escape(sentence)}</p><p><a class="button" href="/">{back}</a></p>'
-    return plain_page(locale, title=say(locale, "web-title"), body=body)
+    return plain_page(name, locale, title=name, body=body)
 
 
 def is_number(cell: str) -> bool:
@@ -82,19 +83,20 @@ def table_html(locale: Locale, table: Table) -> str:
     )
 
 
+NAMED_SECTIONS = frozenset({"pool", "queue", "jobs", "accounts", "ledger", "audit"})
+
+
+def section_name(locale: Locale, section: str) -> str:
+    return say(locale, f"web-section-{section}") if section in NAMED_SECTIONS else section
+
+
 def section_links(locale: Locale, sections: tuple[str, ...], current: str) -> str:
     def link(section: str) -> str:
         here = ' aria-current="page"' if section == current else ""
-        name = say(locale, f"web-section-{section}") if section in NAMED_SECTIONS else section
-        return f'<a href="/admin/{escape(section)}"{here}>{escape(name)}</a>'
+        return f'<a href="/admin/{escape(section)}"{here}>{escape(section_name(locale, section))}</a>'
 
     label = escape(say(locale, "web-admin-sections"))
     return f'<nav class="tabs" aria-label="{label}">{"".join(map(link, sections))}</nav>'
-
-
-NAMED_SECTIONS = frozenset(
-    {"queue", "jobs", "accounts", "ledger", "models", "devices", "audit", "deliveries"}
-)
 
 
 def page_links(locale: Locale, section: str, *, page: int, more: bool) -> str:
@@ -106,10 +108,13 @@ def page_links(locale: Locale, section: str, *, page: int, more: bool) -> str:
     return f'<p class="pager">{"".join(links)}</p>'
 
 
-def admin_page(locale: Locale, table: Table, *, sections: tuple[str, ...], section: str, page: int) -> str:
-    title = f"{table.title} · {say(locale, 'web-admin')}"
+def admin_page(
+    name: str, locale: Locale, table: Table, *, sections: tuple[str, ...], section: str, page: int
+) -> str:
+    heading = section_name(locale, section)
+    title = f"{heading} · {say(locale, 'web-admin')}"
     body = (
-        f"{section_links(locale, sections, section)}<h1>{escape(table.title)}</h1>{table_html(locale, table)}"
+        f"{section_links(locale, sections, section)}<h1>{escape(heading)}</h1>{table_html(locale, table)}"
         f"{page_links(locale, section, page=page, more=len(table.rows) >= ROWS_A_PAGE)}"
     )
-    return plain_page(locale, title=title, body=body, wide=True)
+    return plain_page(name, locale, title=title, body=body, wide=True)

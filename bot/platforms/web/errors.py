@@ -17,6 +17,7 @@ from aiohttp import web
 from bot.chat import Locale
 from bot.platforms.web.drawing import notice_page
 from bot.platforms.web.language import language_of
+from bot.platforms.web.settings import NAME
 from bot.replies import say
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -50,7 +51,9 @@ def say_error(request: web.Request, *, status: int, sentence: str) -> web.Respon
     if request.path.startswith("/api/"):
         return web.json_response({"error": sentence}, status=status)
     locale = language_of(request)
-    return web.Response(text=notice_page(locale, sentence), status=status, content_type="text/html")
+    return web.Response(
+        text=notice_page(request.app[NAME], locale, sentence), status=status, content_type="text/html"
+    )
 
 
 def frames(error: BaseException) -> list[str]:

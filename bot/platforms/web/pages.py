@@ -16,7 +16,7 @@ from bot.platforms.web.errors import Refusal
 from bot.platforms.web.guard import may_read_metrics
 from bot.platforms.web.language import chosen, language_of
 from bot.platforms.web.session import Sessions
-from bot.platforms.web.settings import Probes, WebSettings
+from bot.platforms.web.settings import NAME, Probes, WebSettings
 from bot.platforms.web.words import page_strings
 from bot.replies import say
 
@@ -57,6 +57,7 @@ class ChatPage:
         return msgspec.structs.replace(
             self._boot(locale),
             locale=locale,
+            name=settings.name,
             csrf=self._sessions.csrf(account),
             strings=page_strings(locale),
             limits=Limits(upload_bytes=settings.upload_bytes_max, text_bytes=settings.text_bytes_max),
@@ -82,14 +83,16 @@ class ReturnPages:
         return [web.get("/paid", self.paid), web.get("/unpaid", self.unpaid)]
 
     async def paid(self, request: web.Request) -> web.Response:
-        return _notice(language_of(request), "web-paid")
+        return _notice(request, "web-paid")
 
     async def unpaid(self, request: web.Request) -> web.Response:
-        return _notice(language_of(request), "web-unpaid")
+        return _notice(request, "web-unpaid")
 
 
-def _notice(locale: Locale, sentence: str) -> web.Response:
-    return web.Response(text=notice_page(locale, say(locale, sentence)), content_type="text/html")
+def _notice(request: web.Request, sentence: str) -> web.Response:
+    locale = language_of(request)
+    drawn = notice_page(request.app[NAME], locale, say(locale, sentence))
+    return web.Response(text=drawn, content_type="text/html")
 
 
 class AdminPages:
@@ -124,7 +127,9 @@ class AdminPages:
         except KeyError:
             raise Refusal(404, "web-error-missing") from None
         sections = self._desk.sections
-        drawn = admin_page(language_of(request), table, sections=sections, section=section, page=page)
+        drawn = admin_page(
+            request.app[NAME], language_of(request), table, sections=sections, section=section, page=page
+        )
         return web.Response(text=drawn, content_type="text/html")
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+from aiohttp import web
 
+NAME = web.AppKey("name", str)  # of an app: what people call this instance
 PRIVATE_NETWORKS = ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 
 
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True):
+    name: str = "Atelier"  # what people call this instance
     host: str = "127.0.0.1"
     port: int = 8080  # 0 takes a free one: see `WebPlatform.bound`
     public_url: str = ""  # where people reach the page through a proxy, as https://art.example

@@ -119,7 +119,7 @@ def attachments_of(form: Form) -> tuple[Attachment, ...]:
     async def read() -> bytes:
         return form.picture
 
-    if not form.picture:
+    if not (form.picture or form.picture_name):
         return ()
     return (Attachment(name=form.picture_name, size_bytes=len(form.picture), read=read),)
 

@@ -46,7 +46,6 @@ PLAIN = [
     "web-next",
     "web-open-picture",
     "web-new-result",
-    "web-too-large",
     "web-not-a-picture",
     "web-editing-remove",
     "web-loading",
@@ -55,7 +54,6 @@ PLAIN = [
     "web-latest",
     "web-private-mark",
     "web-failed-load",
-    "web-models",
     "web-you",
     "web-apply",
 ]
@@ -65,6 +63,7 @@ FILLED = {
     "web-editing": ("job",),
     "web-options-found": ("count",),
     "web-picture-of": ("index", "count"),
+    "web-too-large": ("megabytes",),
 }
 
 

@@ -3,12 +3,13 @@
 import { Composer } from "./composer.js";
 import { announce, el, find, prose, toast } from "./dom.js";
 import { Gallery, Lightbox } from "./gallery.js";
-import { Feed, Unreachable, boot, eventId, sendLanguage, sendPress, sendSay, words } from "./net.js";
+import { Feed, Unreachable, boot, eventId, sendLanguage, sendPress, sendSay, title, words } from "./net.js";
 import { Panel } from "./panels.js";
 import { Thread, toEnd } from "./thread.js";
 
 const unsent = new Set();
 const OFFLINE_MS = 2500;
+const VIEWS = { "": "chat", "#gallery": "gallery" };
 
 const lightbox = new Lightbox({ onPress: press });
 const gallery = new Gallery({ lightbox });
@@ -42,9 +43,7 @@ function settle(turn, reply) {
   const refused = reply.refused && !reply.cards.length;
   thread.settle(turn, reply, (button) => press(button));
   follow({ ...reply, cards: [], text: "", buttons: [] });
-  if (refused && reply.draft === null && !composer.prompt.value) {
-    composer.fill(turn.request.text, { origin: turn.request.origin, command: turn.request.command });
-  }
+  if (refused && reply.draft === null) composer.giveBack(turn.request);
 }
 
 /** A button; `card` is the one that it belongs to. */
@@ -77,7 +76,18 @@ function tell(reply, card) {
   else toast(reply.text);
 }
 
+/** Each view has an address, so that the browser's back button leads from the gallery to the chat. */
 function view(name) {
+  if (VIEWS[location.hash] !== name) history.pushState(null, "", name === "gallery" ? "#gallery" : "/");
+  show(name);
+}
+
+/** What the address says, if it says something. */
+function viewOfAddress() {
+  if (location.hash in VIEWS) show(VIEWS[location.hash]);
+}
+
+function show(name) {
   if (!find(name).hidden) return;
   for (const button of document.querySelectorAll("[data-view]")) {
     find(button.dataset.view).hidden = button.dataset.view !== name;
@@ -135,8 +145,9 @@ function listen() {
   for (const node of document.querySelectorAll("[data-panel]")) node.addEventListener("click", () => panel.open(node.dataset.panel));
   for (const node of document.querySelectorAll("[data-close]")) node.addEventListener("click", () => node.closest("dialog").close());
   for (const node of document.querySelectorAll("[data-locale]")) node.addEventListener("click", () => speak(node.dataset.locale));
+  addEventListener("popstate", viewOfAddress);
   document.addEventListener("picture-failed", refreshLinks);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) document.title = "Atelier"; });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) document.title = title; });
 }
 
 async function speak(locale) {
@@ -150,5 +161,6 @@ async function speak(locale) {
 
 drawEmpty();
 listen();
+viewOfAddress();
 const feed = new Feed({ onEvent: (type, value) => onEvent[type]?.(value), onState: connected, busy: () => thread.busy() });
 if (matchMedia("(pointer: fine)").matches) composer.prompt.focus({ preventScroll: true }); // no keyboard pops up

@@ -5,6 +5,7 @@ import { Hints } from "./hints.js";
 import { boot, say, words } from "./net.js";
 
 const KEPT = "atelier-unsent";
+const KINDS = find("file").accept.split(",");
 
 export class Composer {
   constructor({ onSend }) {
@@ -88,13 +89,20 @@ export class Composer {
 
   attach(file) {
     if (!file) return;
-    if (!file.type.startsWith("image/")) return void toast(words["not-a-picture"]);
-    if (file.size > boot.limits.upload_bytes) return void toast(words["too-large"]);
+    if (!KINDS.includes(file.type) || !file.size) return void toast(words["not-a-picture"]);
+    if (file.size > boot.limits.upload_bytes) return void toast(say("too-large", { megabytes: boot.limits.upload_bytes >> 20 }));
     this.detach();
     this.file = file;
     this.sourceUrl = URL.createObjectURL(file);
     this.changed();
     this.prompt.focus();
+  }
+
+  /** Gives back what was refused, unless something new is there already. */
+  giveBack({ text, origin, command, file }) {
+    if (this.prompt.value || this.file) return;
+    this.fill(text, { origin, command });
+    this.attach(file);
   }
 
   detach() {

@@ -93,7 +93,7 @@ export function announce(text) {
 
 /** A line that passes by, perhaps with something to do. */
 export function toast(text, { label = "", act = null, seconds = 7 } = {}) {
-  const node = el("div", { class: "toast" }, el("span", {}, text));
+  const node = el("div", { class: "toast" }, el("div", {}, ...prose(text)));
   const gone = setTimeout(() => node.remove(), seconds * 1000);
   if (act) {
     const run = () => { clearTimeout(gone); node.remove(); act(); };

@@ -2,6 +2,7 @@
 
 export const boot = JSON.parse(document.getElementById("boot").textContent);
 export const words = boot.strings;
+export const title = document.title;
 export const say = (id, values) => words[id].replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 
 /** Nobody knows whether it arrived: repeating it with the same event id is safe. */

@@ -2,7 +2,7 @@
 
 import { buttonRow } from "./cards.js";
 import { el, find, prose } from "./dom.js";
-import { boot, eventId, sendPress, sendSay, words } from "./net.js";
+import { eventId, sendPress, sendSay, words } from "./net.js";
 
 export class Panel {
   constructor({ onReply }) {
@@ -46,13 +46,8 @@ export class Panel {
     if (reply.cards.length) this.onReply({ ...reply, text: "", buttons: [] });
     const body = el("div", { class: reply.refused ? "notice refused prose" : "prose" }, ...prose(reply.text));
     const press = (button) => this.ask(() => sendPress({ event: eventId(), button: button.id }));
-    find("panel-body").replaceChildren(body, buttonRow(reply.buttons, press), ...this.extras());
+    find("panel-body").replaceChildren(body, buttonRow(reply.buttons, press), ...(this.command === "settings" ? [this.form()] : []));
     return undefined;
-  }
-
-  extras() {
-    if (this.command === "settings") return [this.form()];
-    return this.command === "help" && boot.models.length ? [models()] : [];
   }
 
   form() {
@@ -61,11 +56,4 @@ export class Panel {
     return el("form", { on: { submit } }, el("label", {}, words["settings-change"], input),
       el("button", { type: "submit", class: "button strong" }, words.apply));
   }
-}
-
-function models() {
-  const entries = boot.models.map((model) => el("div", {},
-    el("strong", {}, model.title), " ", el("code", {}, model.name),
-    el("p", {}, [model.note, model.licence].filter(Boolean).join(" · "))));
-  return el("section", { class: "models", "aria-label": words.models }, ...entries);
 }

@@ -2,7 +2,7 @@
 
 import { CardView, askedBubble, notice } from "./cards.js";
 import { announce, el, find } from "./dom.js";
-import { fetchCards, words } from "./net.js";
+import { fetchCards, title, words } from "./net.js";
 
 const list = find("thread");
 const NEAR_PX = 160;
@@ -73,7 +73,7 @@ export class Thread {
     const ready = card.kind === "image" ? words["picture-ready"] : words["text-ready"];
     const said = { waiting: card.status, failed: card.status, cancelled: card.status || words.stopped };
     announce(card.state === "done" ? `${ready} ${card.pictures[0]?.alt ?? ""}`.trim() : said[card.state]);
-    if (card.state === "done" && document.hidden) document.title = `● ${words["new-result"]} · Atelier`;
+    if (card.state === "done" && document.hidden) document.title = `● ${words["new-result"]} · ${title}`;
   }
 
   remove(job) {

@@ -83,20 +83,8 @@ def boot(locale: str) -> Boot:
         ),
         styles=("watercolor", "pixel", "ink"),
         models=(
-            ModelHint(
-                name="tiny",
-                title="Tiny Emoji",
-                kind="image",
-                note="128 × 128, knows single things",
-                licence="CC BY 4.0",
-            ),
-            ModelHint(
-                name="smol",
-                title="SmolLM2 135M",
-                kind="text",
-                note="short English texts",
-                licence="Apache-2.0",
-            ),
+            ModelHint(name="tiny", title="Tiny Emoji", kind="image"),
+            ModelHint(name="smol", title="SmolLM2 135M", kind="text"),
         ),
         suggestions=(
             Suggestion(text="a red apple"),

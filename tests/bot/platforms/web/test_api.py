@@ -46,6 +46,12 @@ async def test_what_was_sent_arrives_whole(site: Site, visitor: Visitor) -> None
     assert invocation.person.network == "127.0.0.1/32"
 
 
+async def test_an_empty_picture_is_one_nevertheless(site: Site, visitor: Visitor) -> None:
+    """Whoever sent it believes that it is used: the command must say that it is none."""
+    await visitor.say("imagine", "a fox", picture=b"")
+    assert site.chat.uploads == [b""]
+
+
 async def test_the_same_event_twice_is_one_job(site: Site, visitor: Visitor) -> None:
     event = uuid.uuid4().hex
     first = await visitor.say("imagine", "a fox", event=event)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import aiohttp
+import msgspec
+
 from bot.chat import Media, Table
 from bot.platforms.web.drawing import admin_page, is_number
 from bot.platforms.web.media import disposition, file_response
+from bot.platforms.web.settings import WebSettings
 from bot.signing import Signer
-from tests.bot.platforms.web.conftest import Site, Visitor
+from tests.bot.platforms.web.conftest import Site, Visitor, free_port, serving
 from tests.bot.platforms.web.test_api import settled
 
 
@@ -88,6 +92,14 @@ async def test_the_admin_link_works_once(site: Site, visitor: Visitor, stranger:
         assert response.status == 403
 
 
+async def test_every_page_bears_the_name_of_the_instance(settings: WebSettings) -> None:
+    named = msgspec.structs.replace(settings, name="Les <Ateliers>", port=free_port())
+    async with serving(named) as site, aiohttp.ClientSession() as session:
+        for path in ("/", "/nowhere", "/paid", "/admin?token=good-token"):
+            async with session.get(f"{site.url}{path}") as response:
+                assert "Les &lt;Ateliers&gt;</span>" in await response.text(), path
+
+
 async def test_admin_pages_turn(site: Site, visitor: Visitor) -> None:
     async with visitor.session.get(f"{site.url}/admin?token=good-token") as response:
         assert "?page=1" in await response.text()
@@ -98,7 +110,7 @@ async def test_admin_pages_turn(site: Site, visitor: Visitor) -> None:
 def test_tables_escape_everything() -> None:
     hostile = '"><img src=x onerror=alert(1)>'
     table = Table(title=hostile, columns=(hostile,), rows=((hostile,),))
-    page = admin_page("zh", table, sections=(hostile,), section=hostile, page=1)
+    page = admin_page(hostile, "zh", table, sections=(hostile,), section=hostile, page=1)
     assert "<img" not in page
 
 

@@ -19,6 +19,7 @@ HOSTILE = '<img src=x onerror="document.title=1"> </script><script>document.titl
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 DONE = ".frame img:not(.preview)"
+CAT: Any = {"name": "cat.png", "mimeType": "image/png", "buffer": b"\x89PNG tiny"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -120,6 +121,32 @@ async def test_a_refusal_is_gentle_and_gives_the_words_back(page: Page) -> None:
     await expect(page.locator(DONE)).to_be_visible()
 
 
+async def test_a_refusal_gives_the_picture_back_too(site: Site, page: Page) -> None:
+    await page.set_input_files("#file", CAT)
+    await ask(page, "refuse --stepz 3")
+    await expect(page.locator(".notice.refused")).to_be_visible()
+    await expect(page.locator(".chip")).to_contain_text("cat.png")
+    await ask(page, "as a watercolor")
+    await expect(page.locator(DONE)).to_be_visible()
+    assert [len(each.attachments) for each in site.chat.invocations] == [1, 1]
+
+
+async def test_the_longest_prompt_leaves_room_for_its_picture(page: Page) -> None:
+    await ask(page, "a lighthouse " * 600)
+    await expect(page.locator(DONE)).to_be_visible()
+    bubble = await page.locator(".asked").bounding_box()
+    assert bubble
+    assert bubble["height"] < 360  # of 720
+
+
+async def test_words_that_pass_by_are_the_bots_own(site: Site, page: Page) -> None:
+    await page.get_by_role("button", name="Balance").click()
+    await expect(page.locator("#panel-body")).to_contain_text("14 left today")
+    await site.platform.tell(1, "", "Thank you! **receipts** shows the payment.")
+    await expect(page.locator(".toast strong")).to_have_text("receipts")
+    await expect(page.locator(".toast")).to_have_text("Thank you! receipts shows the payment.")
+
+
 async def test_a_failure_names_the_way_out(page: Page) -> None:
     await ask(page, "fail please")
     await expect(page.locator(".line.trouble")).to_contain_text("charged nothing")
@@ -163,16 +190,19 @@ async def test_edit_details_original_and_delete(site: Site, page: Page) -> None:
 
 
 async def test_pictures_can_be_added_and_removed(site: Site, page: Page) -> None:
-    picture = {"name": "cat.png", "mimeType": "image/png", "buffer": b"\x89PNG tiny"}
-    await page.set_input_files("#file", picture)
+    await page.set_input_files("#file", CAT)
     await page.get_by_role("button", name="Remove the picture").click()
     await expect(page.locator(".chip")).to_have_count(0)
-    await page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"x"})
-    await expect(page.locator(".toast")).to_contain_text("not a picture")
-    await page.set_input_files("#file", picture)
+    for kind, content in (("text/plain", b"x"), ("image/svg+xml", b"<svg/>"), ("image/png", b"")):
+        await page.set_input_files("#file", {"name": "a", "mimeType": kind, "buffer": content})
+        await expect(page.locator(".toast")).to_contain_text("not a PNG, JPEG or WebP picture")
+        await page.evaluate("document.getElementById('toasts').replaceChildren()")
+    await page.set_input_files("#file", {**CAT, "buffer": bytes(10 * 2**20 + 1)})
+    await expect(page.locator(".toast")).to_contain_text("10 MB is the most")
+    await page.set_input_files("#file", CAT)
     await ask(page, "as a watercolor")
     await expect(page.locator(DONE)).to_be_visible()
-    assert site.chat.uploads == [b"\x89PNG tiny"]
+    assert site.chat.uploads == [CAT["buffer"]]
 
 
 async def test_hints_complete_by_keyboard(site: Site, page: Page) -> None:
@@ -231,6 +261,12 @@ async def test_the_gallery_hangs_my_pictures_and_arrows_walk_them(page: Page) ->
     await page.keyboard.press("ArrowRight")
     await expect(page.locator("#lightbox-caption")).to_contain_text("Picture 3 of 4")
     await page.keyboard.press("Escape")
+    await page.reload()
+    await expect(page.locator("#grid .frame")).to_have_count(4)
+    await page.go_back()
+    await expect(page.locator(".frames.many")).to_be_visible()
+    await page.go_forward()
+    await expect(page.locator("#grid .frame").first).to_be_visible()
     await page.get_by_role("button", name="Chat").click()
     await expect(page.locator(".frames.many")).to_be_visible()
 
@@ -245,7 +281,7 @@ async def test_settings_balance_and_help_are_the_bots_own_words(site: Site, page
     await expect(page.locator("#panel-body")).to_contain_text("--ar 16:9")
     await page.keyboard.press("Escape")
     await ask(page, "/help")
-    await expect(page.locator(".models")).to_contain_text("CC BY 4.0")
+    await expect(page.locator("#panel-body")).to_contain_text("Say what you want.")
     assert [call.command for call in site.chat.invocations] == ["balance", "settings", "settings", "help"]
 
 
