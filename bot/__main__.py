@@ -15,14 +15,14 @@ from bot.archive import ArchiveError
 from bot.bootstrap import ROLES, Role
 from bot.catalogue import CatalogueError
 from bot.cli import connect, doctor, ledger, models, money, people, pool, upkeep
-from bot.cli.console import ConfigPath, address, load
-from bot.config import Config, ConfigError
+from bot.cli.console import ConfigPath, load
+from bot.config import ConfigError
 from bot.jobs.refusals import Refusal
 from bot.logs import best_effort
 from bot.upkeep import UpkeepError
 from storage.database import StorageError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
@@ -42,7 +42,6 @@ def run(
             raise ConfigError(f"There is no role {name!r}: it is chat or generate.")
         chosen.append(name)
     loaded = load(config)
-    _greet(loaded)
     asyncio.run(bootstrap.run(loaded, tuple(each for each in ROLES if each in chosen)))
 
 
@@ -57,11 +56,6 @@ for command in (people.plan, people.ban, people.unban, people.user, people.stats
     app.command()(command)
 
 
-def _greet(config: Config) -> None:
-    if config.web.enabled:
-        print(f"{config.atelier.name} opens at {address(config)}", flush=True)
-
-
 def main() -> None:
     """The console script."""
     configure_logs()
@@ -71,6 +65,8 @@ def main() -> None:
         sys.exit(_complain(str(error)))
     except Refusal as refusal:
         sys.exit(_complain(refusal.sentence("en")))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except OSError as error:
         sys.exit(_complain(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")))
 

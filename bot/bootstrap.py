@@ -126,7 +126,7 @@ async def run(config: Config, roles: Sequence[Role] = ROLES) -> None:
         except* OSError as group:
             where = f"{config.web.host}:{config.web.port}"
             raise ConfigError(
-                f"Nothing can listen at {where}: {_reason(group)}. Set ATELIER_WEB_PORT."
+                f"Nothing can listen at {where}: {_reason(group)}. Set web.port (ATELIER_WEB_PORT) or web.host."
             ) from None
 
 
@@ -206,6 +206,8 @@ class Instance:
 
     def _serve_chat(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> None:
         for platform in self.platforms:
+            if isinstance(platform, WebPlatform):
+                tasks.append(group.create_task(_greet(self._config, platform), name="greet"))
             self.board.add(platform)
             deliverer = Deliverer(self._database, platform, self.board, self._config, clock=now)
             tasks.append(group.create_task(_persistently(platform), name=platform.name))
@@ -334,9 +336,19 @@ async def _persistently(platform: Platform) -> None:
         wait = min(wait * 2, RESTART_SECONDS_MAX)
 
 
+async def _greet(config: Config, page: WebPlatform) -> None:
+    """Once it is true: a port that is taken, or a database in use, is said instead."""
+    await page.started.wait()
+    where = config.web.public_url or page.url
+    print(f"{config.atelier.name} opens at {where}", flush=True)  # noqa: T201  # for whoever started it
+
+
 def _reason(group: BaseExceptionGroup[OSError]) -> str:
     first = group.exceptions[0]
-    return _reason(first) if isinstance(first, BaseExceptionGroup) else (first.strerror or str(first))
+    if isinstance(first, BaseExceptionGroup):
+        return _reason(first)
+    known = isinstance(first.errno, int) and first.errno > 0 and not isinstance(first, socket.gaierror)
+    return os.strerror(first.errno or 0) if known else (first.strerror or str(first))
 
 
 async def _wake_when_ready(pool: Pool, dispatcher: Dispatcher) -> None:

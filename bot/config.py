@@ -16,6 +16,7 @@ from generators.models import Model
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=0, extra={"unit": "seconds"})]
+Span = Annotated[int, Meta(ge=1, extra={"unit": "seconds"})]  # where none at all would stop everything
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -93,10 +94,10 @@ class PoolConfig(Section, frozen=True):
     text_cache_gb: Annotated[float, Meta(ge=0)] = 0.0  # 0: a tenth of memory_gb
     memory_gb: Annotated[float, Meta(ge=0)] = 0.0  # 0: measured
     threads: Count = 0  # 0: all cores
-    heartbeat: Seconds = 2
-    silent: Seconds = 20
-    stall: Seconds = 300
-    load: Seconds = 900
+    heartbeat: Span = 2
+    silent: Span = 20
+    stall: Span = 300
+    load: Span = 900
     affinity: Seconds = 10
     preview_every: Count = 4
 
@@ -149,10 +150,8 @@ class Pack(Section, frozen=True):
 class Payments(Section, frozen=True):
     """`[payments]`: what all providers share. Which of them are there, the secrets and SKUs decide."""
 
-    currency: Annotated[str, Meta(pattern="^[a-z]{3}$")] = (
-        "usd"  # shown first, and used where none fits better
-    )
-    order: Seconds = 3600  # how long an offer's price is kept
+    currency: str = "usd"  # shown first, and used where none fits better
+    order: Span = 3600  # how long an offer's price is kept
     grace: Seconds = 3 * 86400  # a renewing plan goes on so long after an unpaid period's end
     support: str = ""  # where people write who need help with a payment; in /paysupport
     terms_url: str = ""
@@ -183,13 +182,13 @@ class Abuse(Section, frozen=True):
 class Timeouts(Section, frozen=True):
     """`[timeouts]`: how long a job may run or wait, a delivery may be tried, a button works."""
 
-    image: Seconds = 300
-    text: Seconds = 300
-    video: Seconds = 1200
-    queue_free: Seconds = 1800
-    queue_paid: Seconds = 7200
-    delivery: Seconds = 86400
-    buttons: Seconds = 30 * 86400
+    image: Span = 300
+    text: Span = 300
+    video: Span = 1200
+    queue_free: Span = 1800
+    queue_paid: Span = 7200
+    delivery: Span = 86400
+    buttons: Span = 30 * 86400
     lease: Annotated[int, Meta(ge=3, extra={"unit": "seconds"})] = 30
     drain: Seconds = 20
 
@@ -197,8 +196,8 @@ class Timeouts(Section, frozen=True):
 class Retention(Section, frozen=True):
     """`[retention]`: how long media is kept, by kind of plan."""
 
-    free: Seconds = 30 * 86400
-    paid: Seconds = 365 * 86400
+    free: Span = 30 * 86400
+    paid: Span = 365 * 86400
 
 
 class Retry(Section, frozen=True):

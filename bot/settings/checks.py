@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib.util import find_spec
+from ipaddress import ip_network
+from urllib.parse import urlsplit
 
 from bot.config import Config, ConfigError, ModelEntry, PoolConfig
 from bot.jobs.safety import compile_rules
@@ -17,6 +19,9 @@ _SKU = re.compile(r"[0-9]{15,20}")
 THOUSANDTHS = frozenset({"bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"})
 _CURRENCY = re.compile(r"[a-z]{3}")
 _ADMIN = re.compile(r"[a-z]+:\S+")
+_DEVICE = re.compile(r"cpu|mps|(cuda|xpu):[0-9]+")
+_KEY = re.compile(r"[0-9a-fA-F]{64}")
+_WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # https://core.telegram.org/bots/api#setwebhook
 
 
 def check(config: Config) -> None:
@@ -30,6 +35,8 @@ def check(config: Config) -> None:
     _styles(config)
     _admins(config)
     _addresses(config)
+    _names(config)
+    _signing_key(config.secrets.signing_key)
     _webhook(config)
     _pool(config.pool)
     _discord_shop(config)
@@ -69,7 +76,12 @@ def _model(path: str, model: ModelEntry) -> None:
 
 
 def _pool(pool: PoolConfig) -> None:
+    if pool.silent <= pool.heartbeat:
+        raise ConfigError("pool.silent must be longer than pool.heartbeat: several beats, as by default.")
     if pool.engine == "process":
+        for name in pool.devices:
+            if not _DEVICE.fullmatch(name):
+                raise ConfigError(f'pool.devices names devices such as "cuda:0" or "cpu", not "{name}".')
         return
     if find_spec("ray") is None:
         raise ConfigError('pool.engine = "ray" needs Ray: pip install ".[cluster]".')
@@ -84,6 +96,10 @@ def _webhook(config: Config) -> None:
         return
     if not config.secrets.telegram_webhook_secret:
         raise ConfigError("telegram.webhook_url needs ATELIER_TELEGRAM_WEBHOOK_SECRET, any long random word.")
+    if not _WEBHOOK_SECRET.fullmatch(config.secrets.telegram_webhook_secret):
+        raise ConfigError(
+            "ATELIER_TELEGRAM_WEBHOOK_SECRET must be letters, digits, _ and - only, at most 256 of them."
+        )
     if not config.web.enabled:
         raise ConfigError("telegram.webhook_url needs web.enabled = true: Telegram calls the page's server.")
 
@@ -107,6 +123,10 @@ def _discord_shop(config: Config) -> None:
 
 
 def _prices(config: Config) -> None:
+    if not _CURRENCY.fullmatch(config.payments.currency):
+        raise ConfigError(
+            f'payments.currency must be three small letters, like usd, not "{config.payments.currency}".'
+        )
     named = [(f"plans.{name}", plan) for name, plan in config.plans.items()]
     named += [(f"packs.{name}", pack) for name, pack in config.packs.items()]
     for path, sold in named:
@@ -197,5 +217,33 @@ def _addresses(config: Config) -> None:
         raise ConfigError("database.url must begin with sqlite:/// or postgresql://.")
     if "://" in config.storage.blobs and not config.storage.blobs.startswith("s3://"):
         raise ConfigError("storage.blobs must be a folder, or begin with s3://.")
-    if config.web.public_url and not config.web.public_url.startswith(("http://", "https://")):
+    public = urlsplit(config.web.public_url)
+    if config.web.public_url and not (public.scheme in ("http", "https") and public.netloc):
         raise ConfigError("web.public_url must begin with http:// or https://.")
+    if public.path.strip("/") or public.query:
+        raise ConfigError(
+            "web.public_url must end after the host: the page cannot live in a folder of a site."
+        )
+
+
+def _names(config: Config) -> None:
+    """Names of folders, hosts and networks that would be taken and then quietly never fit."""
+    if not config.atelier.home.strip():
+        raise ConfigError('atelier.home must name a folder: "data" is the default.')
+    for host in config.web.hosts:
+        if "/" in host:
+            raise ConfigError(f'web.hosts must list bare names such as "art.example", not "{host}".')
+    for network in config.web.trusted_proxies:
+        try:
+            ip_network(network, strict=False)
+        except ValueError:
+            raise ConfigError(
+                f'web.trusted_proxies must list addresses or networks such as "10.0.0.0/8", not "{network}".'
+            ) from None
+
+
+def _signing_key(key: str) -> None:
+    if key and not _KEY.fullmatch(key):
+        raise ConfigError(
+            "ATELIER_SIGNING_KEY must be 64 hexadecimal digits: `openssl rand -hex 32` makes some."
+        )

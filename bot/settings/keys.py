@@ -68,11 +68,12 @@ def checked(document: Mapping[str, object]) -> dict[str, Any]:
 
 
 def check_names(document: Mapping[str, object]) -> None:
-    """Raises ConfigError for a section that does not exist, and for a secret."""
+    """Raises ConfigError for a section that does not exist or is none, and for a secret."""
     for section, content in document.items():
         if section not in SECTIONS:
             _refuse_secret(section, content)
             raise ConfigError(_unknown(section, SECTIONS, "a section of config.toml", "sections"))
+        _content(section, content)
 
 
 def value(name: str, kind: Any, raw: object) -> Any:
@@ -80,7 +81,8 @@ def value(name: str, kind: Any, raw: object) -> Any:
     try:
         return msgspec.convert(_seconds(raw) if _is_duration(kind) else raw, kind)
     except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"{name} must be {expected(kind)}, not {_shown(raw)}{_near(kind, raw)}.") from error
+        near = _near(kind, raw) or "."
+        raise ConfigError(f"{name} must be {expected(kind)}, not {_shown(raw)}{near}") from error
 
 
 def from_text(kind: Any, text: str) -> object:
@@ -102,6 +104,8 @@ def from_text(kind: Any, text: str) -> object:
 def expected(kind: Any) -> str:
     """What a key takes, in words that complete "must be"."""
     match shape.type_info(kind):
+        case shape.Metadata(type=shape.IntType(ge=int(least))) if least > 0:
+            return f'a duration of at least "{least}s", such as "30s", "5m", "2h" or "30d"'
         case shape.Metadata():
             return 'a duration such as "30s", "5m", "2h" or "30d"'
         case shape.IntType() as number:
@@ -114,16 +118,23 @@ def expected(kind: Any) -> str:
             return "one of " + ", ".join(f'"{choice}"' for choice in values)
         case shape.VarTupleType():
             return "a list of texts"
+        case shape.DictType(value_type=shape.IntType() as number):
+            return f"a table of whole numbers{_bounds(number)}, such as {{ usd = 199 }}"
         case shape.DictType():
             return "a table of texts"
         case _:
             return "a text"
 
 
-def _section(section: str, content: object) -> Any:
+def _content(section: str, content: object) -> Raw:
     if not isinstance(content, dict):
-        raise ConfigError(f"{section} must be a section, written [{section}] on a line of its own.")
-    tables = cast(Raw, content)
+        heading = f"{section}.NAME" if is_named(section) else section
+        raise ConfigError(f"{section} must be a section, written [{heading}] on a line of its own.")
+    return cast(Raw, content)
+
+
+def _section(section: str, content: object) -> Any:
+    tables = _content(section, content)
     if not is_named(section):
         return _table(section, section, tables)
     return {name: _named(section, name, table) for name, table in tables.items()}

@@ -214,6 +214,13 @@ def test_a_wrong_variable_is_named_with_the_nearest_right_one(
     assert "secret!" not in said
 
 
+@pytest.mark.parametrize("key", ["secret", "ab" * 31, "zz" * 32])
+def test_a_signing_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
+    said = refusal(None, {"ATELIER_SIGNING_KEY": key})
+    assert "64 hexadecimal digits" in said
+    assert key not in said
+
+
 def test_two_homes_are_refused() -> None:
     assert "ATELIER_HOME" in refusal(None, {"ATELIER_HOME": "a", "ATELIER_ATELIER_HOME": "b"})
 
@@ -234,7 +241,18 @@ def test_two_homes_are_refused() -> None:
         ("web = 1", ("web", "[web]")),
         ("plans.free = 1", ("plans.free", "[plans.NAME]")),
         ("[timeouts]\nimage = '5 minutes'", ("timeouts.image", '"30s"')),
-        ("[timeouts]\nlease = '2s'", ("timeouts.lease",)),
+        ("[timeouts]\nlease = '2s'", ("timeouts.lease", 'at least "3s"')),
+        ("[timeouts]\nimage = '0s'", ("timeouts.image", 'at least "1s"')),
+        ("[pool]\nheartbeat = '20s'", ("pool.silent", "longer than pool.heartbeat")),
+        ("[pool]\ndevices = ['gpu0']", ("pool.devices", '"cuda:0"', '"gpu0"')),
+        ("[[plans]]\nname = 'x'", ("plans must be a section", "[plans.NAME]")),
+        ("[packs.small]\nprice = {usd = -5}", ("packs.small.price", "whole numbers of at least 1", "-5")),
+        ("[payments]\ncurrency = 'USD'", ("payments.currency", "three small letters", '"USD"')),
+        ("[budget]\non_exhausted = 'refused'", ('; did you mean "refuse"?',)),
+        ("[atelier]\nhome = ''", ("atelier.home must name a folder",)),
+        ("[web]\nhosts = ['https://art.example']", ("web.hosts", '"art.example"')),
+        ("[web]\ntrusted_proxies = ['proxy']", ("web.trusted_proxies", '"10.0.0.0/8"', '"proxy"')),
+        ("[web]\npublic_url = 'https://art.example/bot'", ("web.public_url", "after the host")),
         ("[abuse]\nnew_account_factor = 2.0", ("abuse.new_account_factor", "from 0 to 1")),
         ("[models.x]\nkind = 'image'", ("models.x.source is missing",)),
         ("[models.x]\nkind = 'imgae'\nsource = 'a/b'", ("models.x.kind", 'did you mean "image"?')),
@@ -281,6 +299,7 @@ def test_what_is_wrong_is_named_with_what_is_expected(
     said = refusal(written(elsewhere, text))
     assert all(word in said for word in words), said
     assert "hunter2" not in said
+    assert not said.endswith("?.")
 
 
 @pytest.mark.parametrize(
@@ -371,6 +390,13 @@ def test_a_variable_of_any_text_is_taken_or_refused_with_a_sentence(text: str, n
     ("environ", "sentence"),
     [
         ({"ATELIER_TELEGRAM_WEBHOOK_URL": "https://x.example/hooks/telegram"}, "WEBHOOK_SECRET"),
+        (
+            {
+                "ATELIER_TELEGRAM_WEBHOOK_URL": "https://x.example/hooks/telegram",
+                "ATELIER_TELEGRAM_WEBHOOK_SECRET": "two words",
+            },
+            "letters, digits, _ and - only",
+        ),
         (
             {
                 "ATELIER_TELEGRAM_WEBHOOK_URL": "https://x.example/hooks/telegram",

@@ -371,6 +371,7 @@ async def test_an_open_page_follows_its_account_when_it_is_joined_with_another(
 async def test_an_operator_gets_in_once_by_a_link(instance: Instance, open_page: Callable[..., Any]) -> None:
     async with instance.operations() as operations:
         path = operations.admin_link(instance.url).removeprefix(instance.url)
+    assert f"Atelier opens at {instance.url}/\n" in instance.log()
     page = await open_page(path)
     for section in ("queue", "jobs", "accounts", "ledger", "audit"):
         await page.get_by_role("link", name=re.compile(section, re.IGNORECASE)).first.click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,14 @@ def test_admin_prints_a_link_that_works_once(atelier: Atelier) -> None:
 def test_a_wrong_configuration_is_one_sentence(atelier: Atelier) -> None:
     assert "did you mean ATELIER_WEB_PORT?" in atelier("stats", ATELIER_WEB_PROT="1").complaint
     assert "nowhere.toml cannot be read" in atelier("stats", "--config", "nowhere.toml").complaint
+
+
+def test_a_port_that_is_taken_is_said_instead_of_where_the_page_opens(atelier: Atelier) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = atelier("run", ATELIER_WEB_PORT=str(port))
+    assert (said.code, said.out) == (2, "")
+    assert f"Nothing can listen at 127.0.0.1:{port}: Address already in use." in said.err.splitlines()[-1]
 
 
 def test_a_wrong_option_is_refused(atelier: Atelier) -> None:

@@ -120,8 +120,14 @@ function refreshLinks() {
   refreshing ??= setTimeout(async () => { await sync(); refreshing = null; }, 1500);
 }
 
+/** What did not load while the server was away is tried again, by the same link too. */
+function greeted() {
+  for (const image of document.querySelectorAll("img[data-failed]")) image.dataset.failed = "away";
+  return sync();
+}
+
 const onEvent = {
-  hello: sync,
+  hello: greeted,
   stale: sync,
   card: (card) => thread.apply(card),
   text: (delta) => { if (!thread.grow(delta)) feed.restart(); },

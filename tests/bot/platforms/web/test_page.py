@@ -408,6 +408,17 @@ async def test_a_picture_whose_link_expired_is_fetched_by_a_fresh_one(site: Site
     await expect(page.locator(DONE)).to_have_js_property("naturalWidth", 128)
 
 
+async def test_a_picture_that_a_restart_cut_off_is_fetched_again_by_the_same_link(
+    site: Site, page: Page
+) -> None:
+    await page.route("**/media/**", lambda route: route.abort())
+    await ask(page, "a red apple")
+    await expect(page.locator("img[data-failed]")).to_have_count(1)
+    await page.unroute("**/media/**")
+    await site.restart()
+    await expect(page.locator(DONE)).to_have_js_property("naturalWidth", 128)
+
+
 async def test_older_turns_are_a_press_away(site: Site, page: Page) -> None:
     site.chat.step_seconds = 0
     for number in range(23):
