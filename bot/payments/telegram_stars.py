@@ -55,6 +55,13 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     is_refund: bool = False
 
 
+class Transaction(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the bot's account; `sale` is None for what is no sale of ours."""
+
+    at: datetime
+    sale: Charge | None
+
+
 class StarsRefused(Exception):
     """Telegram will not do this; the text is its word for why."""
 
@@ -72,8 +79,8 @@ class StarsApi(Protocol):
         """Ends the renewal of the subscription that began with this charge, or lets the person renew it again."""
         ...
 
-    async def charges(self, offset: int, limit: int) -> Sequence[Charge | None]:
-        """Some of the bot's transactions; None for those that are no sale of ours. Empty after the last."""
+    async def transactions(self, offset: int, limit: int) -> Sequence[Transaction]:
+        """Some of all that ever moved, oldest first. Empty after the last."""
         ...
 
 
@@ -229,17 +236,30 @@ class TelegramStars:
     # --- reconciliation
 
     async def movements(self, since: datetime) -> AsyncIterator[AnyEvent]:
-        """Telegram lists from the first transaction on, a hundred at a time."""
-        offset = 0
+        offset = await self._start(since)
         while page := await self._page(offset):
             offset += len(page)
-            for charge in page:
-                if charge is not None and charge.at >= since:
-                    yield self._event(charge)
+            for each in page:
+                if each.sale is not None and each.at >= since:
+                    yield self._event(each.sale)
 
-    async def _page(self, offset: int) -> Sequence[Charge | None]:
+    async def _start(self, since: datetime) -> int:
+        """Where to begin: a page before the first transaction since then, or two. Telegram lists from the first ever
+        on, so it is looked for by doubling and halving; nothing is remembered that another token would make wrong."""
+        low, high = 0, PAGE
+        while await self._is_older(high, since):
+            low, high = high, 2 * high
+        while high - low > PAGE:
+            middle = (low + high) // 2
+            low, high = (middle, high) if await self._is_older(middle, since) else (low, middle)
+        return max(low - PAGE, 0)
+
+    async def _is_older(self, offset: int, since: datetime) -> bool:
+        return any(each.at < since for each in await self._page(offset, 1))
+
+    async def _page(self, offset: int, limit: int = PAGE) -> Sequence[Transaction]:
         try:
-            return await self._api.charges(offset, PAGE)
+            return await self._api.transactions(offset, limit)
         except StarsRefused as refused:
             raise ProviderAway(str(refused)) from refused
 

@@ -30,7 +30,7 @@ from telegram.error import BadRequest, Forbidden, InvalidToken, NetworkError, Re
 from bot.chat import Invoice
 from bot.payments.events import Money
 from bot.payments.provider import ProviderAway
-from bot.payments.telegram_stars import Charge, StarsRefused, State, TelegramStars
+from bot.payments.telegram_stars import Charge, StarsRefused, State, TelegramStars, Transaction
 from bot.platforms.telegram import markup, translate
 from bot.platforms.telegram.wire import seconds_of
 from bot.replies import say
@@ -68,9 +68,9 @@ class BotStars:
     async def renew(self, payer: str, charge: str, *, cancelled: bool) -> None:
         await self._ask(lambda: self._bot.edit_user_star_subscription(int(payer), charge, cancelled))
 
-    async def charges(self, offset: int, limit: int) -> Sequence[Charge | None]:
+    async def transactions(self, offset: int, limit: int) -> Sequence[Transaction]:
         found = await self._ask(lambda: self._bot.get_star_transactions(offset, limit))
-        return [_transaction(each) for each in found.transactions]
+        return [Transaction(at=each.date, sale=_sale(each)) for each in found.transactions]
 
     async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """Raises ProviderAway and StarsRefused."""
@@ -176,7 +176,7 @@ def _told(message: Message) -> Charge | None:
     )
 
 
-def _transaction(told: StarTransaction) -> Charge | None:
+def _sale(told: StarTransaction) -> Charge | None:
     """Sales by invoice and their refunds; not withdrawals, gifts, advertisements, or media that others sell."""
     partner = told.source or told.receiver
     if not isinstance(partner, TransactionPartnerUser) or partner.transaction_type != "invoice_payment":
