@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
+from storage import outbox
 from storage.prepared import Prepared
 from storage.signals import notify
 from storage.tables import DeliveryRow
@@ -38,23 +39,16 @@ def enqueue(session: Session, job: int, account: int, platform: str, now: dateti
 
 
 def claim(session: Session, platform: str, *, lease_seconds: int, limit: int) -> list[Delivery]:
-    """Deliveries that are due, oldest first; nobody else sees them for `lease_seconds`."""
-    due = (
-        select(DeliveryRow.id)
-        .where(DeliveryRow.state == "pending", DeliveryRow.platform == platform, DeliveryRow.due_at <= from_now(0))
-        .order_by(DeliveryRow.due_at, DeliveryRow.id).limit(limit).with_for_update(skip_locked=True)
-    )  # fmt: skip
-    rows = session.execute(
-        update(DeliveryRow)
-        .where(DeliveryRow.id.in_(due))
-        .values(attempts=DeliveryRow.attempts + 1, due_at=from_now(lease_seconds))
-        .returning(DeliveryRow.id, DeliveryRow.job_id, DeliveryRow.account_id, DeliveryRow.platform,
-                   DeliveryRow.attempts, DeliveryRow.created_at)
-    )  # fmt: skip
-    found = [
-        Delivery(id=a, job=b, account=c, platform=d, attempts=e, created_at=f) for a, b, c, d, e, f in rows
-    ]
-    return sorted(found, key=lambda each: each.id)
+    """Deliveries that are due."""
+    pending = (DeliveryRow.state == "pending", DeliveryRow.platform == platform)
+    rows = outbox.claim(session, DeliveryRow, *pending, lease_seconds=lease_seconds, limit=limit)
+    return [
+        Delivery(
+            id=row.id, job=row.job_id, account=row.account_id, platform=row.platform, attempts=row.attempts,
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def sent(session: Session, delivery: int, message: str, now: datetime) -> None:

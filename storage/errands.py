@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from storage import outbox
 from storage.payment_tables import ErrandRow, NewsRow
 from storage.types import from_now, insert_for
 
@@ -58,24 +59,10 @@ def send(
 
 
 def claim(session: Session, provider: str, *, lease_seconds: int, limit: int = 20) -> list[Errand]:
-    """Errands that are due, oldest first; nobody else sees them for `lease_seconds`."""
-    due = (
-        select(ErrandRow.id)
-        .where(ErrandRow.state == "pending", ErrandRow.provider == provider, ErrandRow.due_at <= from_now(0))
-        .order_by(ErrandRow.due_at, ErrandRow.id).limit(limit).with_for_update(skip_locked=True)
-    )  # fmt: skip
-    rows = session.execute(
-        update(ErrandRow)
-        .where(ErrandRow.id.in_(due))
-        .values(attempts=ErrandRow.attempts + 1, due_at=from_now(lease_seconds))
-        .returning(ErrandRow.id, ErrandRow.key, ErrandRow.provider, ErrandRow.kind, ErrandRow.target,
-                   ErrandRow.amount, ErrandRow.person, ErrandRow.attempts, ErrandRow.created_at)
-    )  # fmt: skip
-    found = [
-        Errand(id=a, key=b, provider=c, kind=d, target=e, amount=f, person=g, attempts=h, created_at=i)
-        for a, b, c, d, e, f, g, h, i in rows
-    ]
-    return sorted(found, key=lambda each: each.id)
+    """Errands that are due."""
+    pending = (ErrandRow.state == "pending", ErrandRow.provider == provider)
+    rows = outbox.claim(session, ErrandRow, *pending, lease_seconds=lease_seconds, limit=limit)
+    return [_errand(row) for row in rows]
 
 
 def done(session: Session, errand: int) -> None:

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from storage import outbox
 from storage.accounts import Identity
 from storage.payment_tables import NoticeRow
 from storage.signals import notify
@@ -51,26 +52,16 @@ def send(
 
 
 def claim(session: Session, platform: str, *, lease_seconds: int, limit: int = 20) -> list[Notice]:
-    """Notices that are due, oldest first; nobody else sees them for `lease_seconds`."""
-    due = (
-        select(NoticeRow.id)
-        .where(~NoticeRow.closed, NoticeRow.platform == platform, NoticeRow.due_at <= from_now(0))
-        .order_by(NoticeRow.due_at, NoticeRow.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = session.execute(
-        update(NoticeRow)
-        .where(NoticeRow.id.in_(due))
-        .values(attempts=NoticeRow.attempts + 1, due_at=from_now(lease_seconds))
-        .returning(NoticeRow.id, NoticeRow.account_id, NoticeRow.platform, NoticeRow.person, NoticeRow.locale,
-                   NoticeRow.message, NoticeRow.values, NoticeRow.attempts, NoticeRow.created_at)
-    )  # fmt: skip
-    found = [
-        Notice(id=a, account=b, platform=c, person=d, locale=e, message=f, values=g, attempts=h, created_at=i)
-        for a, b, c, d, e, f, g, h, i in rows
-    ]
-    return sorted(found, key=lambda each: each.id)
+    """Notices that are due."""
+    waiting = (~NoticeRow.closed, NoticeRow.platform == platform)
+    rows = outbox.claim(session, NoticeRow, *waiting, lease_seconds=lease_seconds, limit=limit)
+    return [
+        Notice(
+            id=row.id, account=row.account_id, platform=row.platform, person=row.person, locale=row.locale,
+            message=row.message, values=row.values, attempts=row.attempts, created_at=row.created_at,
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def close(session: Session, notice: int) -> None:
