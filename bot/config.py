@@ -184,7 +184,6 @@ class Timeouts(Section, frozen=True):
 
     image: Span = 300
     text: Span = 300
-    video: Span = 1200
     queue_free: Span = 1800
     queue_paid: Span = 7200
     delivery: Span = 86400

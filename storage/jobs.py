@@ -20,7 +20,7 @@ from storage.database import Overtaken
 from storage.fair import NEXT_MAX, Affinity, Turn
 from storage.prepared import Prepared
 from storage.signals import notify
-from storage.tables import HoldRow, JobRow
+from storage.tables import JobRow
 from storage.types import from_now
 
 State = Literal["available", "running", "retryable", "completed", "discarded", "cancelled"]
@@ -348,15 +348,6 @@ def pending(session: Session, *, limit: int = 2000) -> list[Pending]:
         Pending(id=job, account=account, tier=tier, cost_us=cost, started_at=started)
         for job, account, tier, cost, started in (*runs, *waits)
     ]
-
-
-def stray_holds(session: Session) -> int:
-    """Open holds without a live job; always 0 when nothing is wrong."""
-    found = session.scalar(
-        select(func.count()).select_from(HoldRow).join(JobRow, JobRow.id == HoldRow.job_id)
-        .where(HoldRow.open, JobRow.state.in_(TERMINAL))
-    )  # fmt: skip
-    return int(found or 0)
 
 
 def _locked(session: Session, condition: ColumnElement[bool], limit: int) -> list[Job]:

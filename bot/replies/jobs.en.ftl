@@ -85,7 +85,6 @@ refused-internal = Something went wrong on our side. Nothing was charged; try ag
 refused-once-more = You pressed this a moment ago. Press it once more if you want it again.
 refused-empty = Say what to make, for example: { $example }
 refused-unknown-command = There is no command “{ $command }”. Did you mean “{ $nearest }”?
-refused-too-long = That is { $chars } characters; { $limit } is the most.
 refused-attachment-gone = The picture was taken away before I could read it. Send it again.
 refused-picture = { $reason ->
     [too_large_bytes] The picture file is too large: { $limit_mb } MB is the most.

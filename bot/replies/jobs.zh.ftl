@@ -56,7 +56,6 @@ refused-internal = 我们这边出了点问题。没有扣费；请再试一次�
 refused-once-more = 你刚刚按过。如果还要，请再按一次。
 refused-empty = 请说要生成什么，例如：{ $example }
 refused-unknown-command = 没有“{ $command }”这个命令。你是想用“{ $nearest }”吗？
-refused-too-long = 共 { $chars } 个字符；最多 { $limit } 个。
 refused-attachment-gone = 还没来得及读取，图片就被撤走了。请重新发送。
 refused-picture = { $reason ->
     [too_large_bytes] 图片文件太大：最多 { $limit_mb } MB。

@@ -9,7 +9,6 @@ notice-unpaid = { $product } could not be renewed: there are too few Stars. Top 
 notice-failed-order = Your payment for { $product } did not go through. Nothing was charged; **plans** shows what there is.
 notice-failed-renewal = Your next period of { $product } could not be charged. Please look after your card: **manage** leads there. The plan goes on for a few days.
 notice-flagged = A payment needs your eyes: #{ $payment } of { $provider } ({ $flag }). It is kept until you settle it.
-button-buy = Buy
 notice-referral = Somebody who was invited bought something: { $credits } credits for each of you. Thank you for telling others!
 
 plans-yours = Your plan: **{ $plan }**.
@@ -74,15 +73,15 @@ manage-stripe = Its payer cancels or changes it on the web page or in Discord: `
 manage-discord = Cancel or resume it in Discord: User Settings, Subscriptions.
 manage-open = Change or cancel { $plan }
 
-hint-manage = change, cancel or resume a subscription
-hint-plans = what you can buy
-hint-buy = buy a plan or credits
-hint-receipts = what you paid
-hint-redeem = use a code
-hint-gift = give somebody a plan or credits
-hint-refer = invite friends
-hint-link = one account for several chats
-hint-paysupport = help with a payment
+hint-manage = Change, cancel or resume a subscription
+hint-plans = What you can buy, side by side
+hint-buy = Buy a plan or credits
+hint-receipts = What you paid
+hint-redeem = Use a promo code, or the code of whoever invited you
+hint-gift = A plan or credits for somebody else
+hint-refer = Your code for friends
+hint-link = One account for several chats
+hint-paysupport = Help with a payment
 
 admin-gifted = { $who } has { $plan } for { $days } days.
 admin-limited = Limits of { $who }, instead of the plan's: { $limits }.
@@ -114,4 +113,4 @@ checkout-paid = This bill is paid already. Nothing was charged; /receipts shows 
 checkout-away = Payments cannot be taken just now. Nothing was charged; please try again in a minute.
 
 terms = What you buy here are credits and plans for { $name }; a plan renews until you cancel it. Credits pay for what you make and last as long as was shown when you bought them. What fails by our fault is never charged. Who sells is who runs { $name }: **paysupport** helps with a payment.
-hint-terms = what you agree to when you buy
+hint-terms = What you agree to when you buy

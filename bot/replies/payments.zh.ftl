@@ -9,7 +9,6 @@ notice-unpaid = { $product } 未能续订：星星不足。请在 Telegram 充�
 notice-failed-order = { $product } 的付款没有成功，没有扣款。**plans** 会显示可以买什么。
 notice-failed-renewal = { $product } 的下一期扣款没有成功。请检查你的银行卡：发送 **manage** 可以前往。套餐还会继续几天。
 notice-flagged = 有一笔付款需要你查看：{ $provider } 的 #{ $payment }（{ $flag }）。处理之前会一直保留。
-button-buy = 购买
 notice-referral = 你邀请的人购买了商品：你们各得 { $credits } 积分。谢谢推荐！
 
 plans-yours = 你的套餐：**{ $plan }**。
@@ -78,9 +77,9 @@ hint-manage = 更改、取消或恢复订阅
 hint-plans = 可以购买什么
 hint-buy = 购买套餐或积分
 hint-receipts = 你的付款
-hint-redeem = 使用兑换码
+hint-redeem = 使用优惠码或邀请码
 hint-gift = 送给别人套餐或积分
-hint-refer = 邀请朋友
+hint-refer = 你的邀请码
 hint-link = 多个聊天共用一个账户
 hint-paysupport = 付款帮助
 

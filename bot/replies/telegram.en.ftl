@@ -15,7 +15,7 @@ telegram-inline-private = Make it in a chat with me
 telegram-inline-kept = This one is private: it was sent to our own chat.
 telegram-no-rights = I may not send photos in this group, so the result went to your private chat. An admin can allow me photos and files.
 
-hint-sell = sell a picture in your channel
+hint-sell = Sell a picture in your channel
 telegram-sell-usage = Answer one of your pictures with `/sell 50 @yourchannel`: 1 to { $most } Stars unlock it there. What it earns is your channel's.
 telegram-sell-what = Answer a finished picture of your own with this command; others and deleted ones can't be sold.
 telegram-sell-where = This has to be a channel where you and I are both admins who may post. Add me there under Administrators, then try again.

@@ -22,7 +22,7 @@ import psutil
 from bot import bootstrap, settings
 from bot.config import Config
 from bot.operations import Operations
-from storage import jobs, ledger
+from storage import ledger
 from storage.database import Database, connect
 from tests.postgres import free_port
 
@@ -189,7 +189,6 @@ class Instance:
 async def check_books(database: Database) -> None:
     """The invariants of the money, which hold at every moment."""
     assert await database.read(ledger.check) == []
-    assert await database.read(jobs.stray_holds) == 0
     books = await database.read(ledger.balance_of_books)
     assert sum(books.values()) == 0
 

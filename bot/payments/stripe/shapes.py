@@ -132,7 +132,6 @@ class InvoicePayment(msgspec.Struct, frozen=True):
 class Price(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     product: str
-    lookup_key: str | None = None
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

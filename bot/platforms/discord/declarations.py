@@ -75,11 +75,8 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """`personal`: its answer is for the requester's eyes."""
-
     name: str
     fields: tuple[Field, ...] = ()
-    personal: bool = True
     guilds_only: bool = False
 
     def payload(self) -> dict[str, Any]:
@@ -123,7 +120,6 @@ COMMANDS: dict[str, Command] = {
     for each in (
         Command(
             name="imagine",
-            personal=False,
             fields=(
                 Field(name="prompt"),
                 Field(name="picture", type=FILE),
@@ -141,7 +137,6 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             name="write",
-            personal=False,
             fields=(
                 Field(name="prompt"),
                 Field(name="kind", flag="kind", choices=tuple((kind, "") for kind in KINDS)),
@@ -237,10 +232,7 @@ def offered(known: Mapping[str, str], typed: str) -> list[dict[str, str]]:
 
 
 def _named(what: str, name: str, command: str = "") -> dict[str, Any]:
-    own = (
-        f"discord-{what}-{command}-{name}" if what == "option" and name in _OWN_WORDS.get(command, ()) else ""
-    )
-    described = f"{own or f'discord-{what}-{name}'}-hint"
+    described = f"hint-{command}-{name}" if name in _OWN_WORDS.get(command, ()) else f"hint-{name}"
     return {
         "name": name,
         "name_localizations": {CHINESE: say(OTHER, f"discord-{what}-{name}")},

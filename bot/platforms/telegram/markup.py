@@ -9,7 +9,6 @@ import html
 import re
 
 TEXT_UNITS_MAX = 4096  # of one message, after its markup is read
-CAPTION_UNITS_MAX = 1024
 ALERT_UNITS_MAX = 200
 
 _BOLD = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")

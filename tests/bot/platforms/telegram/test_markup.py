@@ -52,4 +52,6 @@ def test_parts_are_cut_at_the_widest_border() -> None:
 
 def test_a_caption_fits_whatever_the_prompt() -> None:
     card = Card(job=1, kind="image", state="done", prompt="🌊" * 200, status="x" * 900, label="y" * 900)
-    assert markup.units(markup.plain(drawing.caption(card))) <= markup.CAPTION_UNITS_MAX
+    assert (
+        markup.units(markup.plain(drawing.caption(card))) <= 1024
+    )  # https://core.telegram.org/bots/api#sendphoto
