@@ -84,6 +84,8 @@ class ImageRunner:
             job.fail("bad_input", str(error))
         except ModelUnavailable as error:
             job.fail("model_unavailable", str(error))
+        except MemoryError:
+            job.fail("out_of_memory", f"A LoRA of {self._model.name} does not fit into the device.")
 
     def step(self) -> None:
         for job in [job for job in self._sheets if job.drop_if_cancelled()]:

@@ -27,7 +27,7 @@ class Pipelines:
         self._model = model
         self._schedulers = schedulers.Schedulers(text_to_image.scheduler)
         self._adapters: dict[str, str] = {}  # LoRA -> the name that peft knows it by
-        self._applied: Loras = ()
+        self._applied: Loras | None = ()  # None: nobody knows
 
     @property
     def vae(self) -> Any:
@@ -59,14 +59,16 @@ class Pipelines:
         return self._schedulers.fresh(name or self._model.scheduler)
 
     def know(self, loras: Loras) -> None:
-        """Load what is not yet loaded. Raises `ModelUnavailable`."""
+        """Load what is not yet loaded. Raises `ModelUnavailable`, and `MemoryError` if the device is too full."""
         for use in loras:
-            self._adapter(use.name)
+            if use.name not in self._adapters:
+                self._adapters[use.name] = self._adapter(use.name)
 
     def adapt(self, loras: Loras) -> None:
         """Put on exactly these, which are known."""
         if loras == self._applied:
             return
+        self._applied = None
         if loras:
             names = [self._adapters[use.name] for use in loras]
             self._text_to_image.enable_lora()
@@ -89,32 +91,37 @@ class Pipelines:
         return self._siblings[auto]
 
     def _adapter(self, lora: str) -> str:
-        if lora not in self._adapters:
-            name = f"lora{len(self._adapters)}"
-            self._load_lora(lora, name)
-            self._adapters[lora] = name
-            self._text_to_image.disable_lora()
-            self._applied = ()
-        return self._adapters[lora]
-
-    def _load_lora(self, lora: str, name: str) -> None:
+        """A LoRA that is loaded and not put on. One that cannot be used leaves nothing behind."""
         source = self._model.loras.get(lora)
         if source is None:
             raise ModelUnavailable(f"{self._model.name} has no LoRA named {lora!r}.")
+        if not hasattr(self._text_to_image, "load_lora_weights"):
+            raise ModelUnavailable(f"{self._model.name} can use no LoRAs.")
+        name, self._applied = f"lora{len(self._adapters)}", None
         try:
-            self._text_to_image.load_lora_weights(
-                **_lora_place(source), adapter_name=name, use_safetensors=True
-            )
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            self._load_lora(lora, _lora_place(source), name)
+        except Exception:
+            self._text_to_image.delete_adapters(name)
+            raise
+        finally:
+            self._text_to_image.disable_lora()
+            self._applied = ()
+        return name
+
+    def _load_lora(self, lora: str, place: dict[str, str], name: str) -> None:
+        foreign = f"The LoRA {lora!r} is not for models like {self._model.name}."
+        try:
+            self._text_to_image.load_lora_weights(**place, adapter_name=name, use_safetensors=True)
+        except Exception as error:
+            if hardware.is_out_of_memory(error):
+                raise MemoryError from None
             first = (str(error).splitlines() or [""])[0]
-            raise ModelUnavailable(
-                f"The LoRA {lora!r} of {self._model.name} cannot be used: {first[:200]}"
-            ) from error
-        except RuntimeError:  # its shapes are others
-            pass
+            is_foreign = isinstance(error, RuntimeError)  # its shapes are others
+            broken = f"The LoRA {lora!r} of {self._model.name} cannot be used: {first[:200]}"
+            raise ModelUnavailable(foreign if is_foreign else broken) from error
         known: dict[str, list[str]] = self._text_to_image.get_list_adapters()
         if not any(name in names for names in known.values()):  # diffusers leaves out what it does not know
-            raise ModelUnavailable(f"The LoRA {lora!r} is not for models like {self._model.name}.")
+            raise ModelUnavailable(foreign)
 
 
 def load(model: Model, device: str, cache: Path) -> Pipelines:

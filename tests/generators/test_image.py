@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from PIL import Image
 
@@ -22,8 +21,7 @@ from generators.image_call import fitted
 from generators.labels import COMPOSITE, GENERATED, read_label
 from generators.messages import Cancelled, Failed, Progress, Result
 from generators.models import Model
-from generators.requests import ImageToImage, LoraUse, TextToImage
-from tests.generators import tiny
+from generators.requests import ImageToImage, TextToImage
 from tests.generators.conftest import FAMILIES, Bench, run, worker_settings
 
 Folder = Callable[[str], Path]
@@ -132,52 +130,6 @@ def test_a_scheduler_changes_the_picture_and_only_its_own(bench: Bench, sd15: Im
         run(sd15, [bench.job(job, request(scheduler=scheduler))])
     assert (pixels(bench.ending("before")) == pixels(bench.ending("after"))).all()
     assert (pixels(bench.ending("before")) != pixels(bench.ending("other"))).any()
-
-
-def test_a_lora_changes_the_picture_by_its_weight_and_only_when_used(
-    bench: Bench, folder: Folder, tmp_path: Path
-) -> None:
-    tiny.lora(folder("sd15"), tmp_path / "style.safetensors")
-    model = Model(name="m", kind="image", source=str(folder("sd15")), loras={"v1.0 style": str(tmp_path)})
-    runner = bench.load(model)
-    for job, weight in (("plain", None), ("half", 0.5), ("full", 3.0), ("again", None)):
-        uses = () if weight is None else (LoraUse(name="v1.0 style", weight=weight),)
-        run(runner, [bench.job(job, request(loras=uses))])
-    plain, half, full, again = (pixels(bench.ending(job)) for job in ("plain", "half", "full", "again"))
-    assert (plain == again).all()
-    assert (plain != full).any()
-    assert (half != full).any()
-
-
-@pytest.mark.parametrize("family", ["sdxl", "flux"])
-def test_a_lora_of_another_family_is_named_and_spoils_nothing(
-    family: str, bench: Bench, folder: Folder, tmp_path: Path
-) -> None:
-    tiny.lora(folder("sd15"), tmp_path / "style.safetensors")
-    if family == "sdxl":  # alike in its layers' names, but not in their sizes
-        weights = safetensors.torch.load_file(tmp_path / "style.safetensors")
-        wider = {name: torch.zeros(*(side + 1 for side in each.shape)) for name, each in weights.items()}
-        safetensors.torch.save_file(wider, tmp_path / "style.safetensors")
-    runner: Any = bench.load(
-        Model(name="m", kind="image", source=str(folder(family)), loras={"style": str(tmp_path)})
-    )
-    for job, uses in (("a", (LoraUse(name="style"),)), ("again", (LoraUse(name="style"),)), ("plain", ())):
-        run(runner, [bench.job(job, request(loras=uses))])
-    for job in ("a", "again"):
-        ending = bench.ending(job)
-        assert isinstance(ending, Failed)
-        assert (ending.code, "'style' is not for models like m" in ending.message) == (
-            "model_unavailable",
-            True,
-        )
-    pixels(bench.ending("plain"))
-
-
-def test_an_unknown_lora_is_the_models_fault_not_the_persons(bench: Bench, sd15: ImageRunner) -> None:
-    run(sd15, [bench.job("a", request(loras=(LoraUse(name="nope"),)))])
-    ending = bench.ending("a")
-    assert isinstance(ending, Failed)
-    assert ending.code == "model_unavailable"
 
 
 def test_the_file_says_that_it_is_made_by_ai_and_how(bench: Bench, sd15: ImageRunner) -> None:

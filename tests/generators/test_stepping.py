@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,7 @@ from generators.job import Job
 from generators.messages import Cancelled, Failed, FromWorker, Progress, Result, Submit
 from generators.models import Model
 from generators.pipelines import accepted
-from generators.requests import ImageToImage, Inpaint, LoraUse, TextToImage
-from tests.generators import tiny
+from generators.requests import ImageToImage, Inpaint, TextToImage
 from tests.generators.conftest import FAMILIES, worker_settings
 
 Folder = Callable[[str], Path]
@@ -252,25 +250,6 @@ def test_what_is_kept_is_the_pictures_own_in_the_last_latents_too(
             at.run(at.job(f"{name} {prompt}", starting(Inpaint, request(1, prompt=prompt), 1.0)))
     assert np.abs(at.drawn["red a house.0"] - at.drawn["red two dogs.0"]).max() < CLOSE
     assert np.abs(at.drawn["red a house.0"] - at.drawn["blue a house.0"]).max() > 100 * CLOSE
-
-
-def test_those_with_other_loras_and_without_are_themselves_too(folder: Folder, tmp_path: Path) -> None:
-    for seed, name in enumerate("ab"):
-        (tmp_path / name).mkdir()
-        tiny.lora(folder("sd15"), tmp_path / name / "style.safetensors", seed=seed)
-    loras = {name: str(tmp_path / name) for name in "ab"}
-    at = Studio(folder("sd15"), tmp_path, loras=loras)
-    a, b, weak = LoraUse(name="a"), LoraUse(name="b"), LoraUse(name="a", weight=0.4)
-    uses = [(), (a,), (b,), (weak,), (weak, b), ()]
-    wanted = [request(1, steps=3 + number % 3, loras=each) for number, each in enumerate(uses)]
-    at.run(*[at.job(f"all{number}", each) for number, each in enumerate(wanted)])
-    for number, each in enumerate(wanted):
-        at.run(at.job(f"alone{number}", each))
-        assert np.abs(at.drawn[f"all{number}.0"] - at.drawn[f"alone{number}.0"]).max() < CLOSE
-    same = [request(1, loras=each) for each in uses[:5]]
-    at.run(*[at.job(f"same{number}", each) for number, each in enumerate(same)])
-    drawn = [at.drawn[f"same{number}.0"] for number in range(5)]
-    assert all(np.abs(one - other).max() > 10 * CLOSE for one, other in combinations(drawn, 2))
 
 
 def test_a_size_that_no_profile_knows_is_drawn_beside_those_that_are_known(

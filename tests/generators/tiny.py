@@ -3,6 +3,7 @@ the spot: a few hundred kilobytes each, saved as safetensors in the layout of th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -218,16 +219,22 @@ def byte_tokenizer() -> Any:
     )  # fmt: skip
 
 
-def lora(pipeline_folder: Path, file: Path, seed: int = 6) -> None:
-    """A LoRA for sd15's UNet, as peft and diffusers save it."""
-    from peft import LoraConfig
+def lora(pipeline_folder: Path, file: Path, seed: int = 6, *, parts: Sequence[str] = ("unet",)) -> None:
+    """A LoRA for sd15's UNet, its text encoder or both, as peft and diffusers save it."""
+    torch.manual_seed(seed)
+    layers = {f"{part}_lora_layers": _adapter(pipeline_folder, part) for part in parts}
+    StableDiffusionPipeline.save_lora_weights(file.parent, weight_name=file.name, **layers)
+
+
+def _adapter(folder: Path, part: str) -> dict[str, Any]:
+    from peft import LoraConfig, inject_adapter_in_model
     from peft.utils import get_peft_model_state_dict
 
-    torch.manual_seed(seed)
-    unet = UNet2DConditionModel.from_pretrained(pipeline_folder, subfolder="unet")
-    unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
-    StableDiffusionPipeline.save_lora_weights(
-        file.parent, unet_lora_layers=get_peft_model_state_dict(unet), weight_name=file.name
+    kind: Any = {"unet": UNet2DConditionModel, "text_encoder": CLIPTextModel}[part]
+    targets = {"unet": ["to_q", "to_v"], "text_encoder": ["q_proj", "v_proj"]}[part]
+    config = LoraConfig(r=2, target_modules=targets, init_lora_weights=False)
+    return get_peft_model_state_dict(
+        inject_adapter_in_model(config, kind.from_pretrained(folder, subfolder=part)), adapter_name="default"
     )
 
 
