@@ -96,7 +96,7 @@ class PoolConfig(Section, frozen=True):
     threads: Count = 0  # 0: all cores
     heartbeat: Span = 2
     silent: Span = 20
-    stall: Span = 300
+    stall: Span = 120
     load: Span = 900
     affinity: Seconds = 10
     preview_every: Count = 4
@@ -190,6 +190,14 @@ class Timeouts(Section, frozen=True):
     buttons: Span = 30 * 86400
     lease: Annotated[int, Meta(ge=3, extra={"unit": "seconds"})] = 30
     drain: Seconds = 20
+
+    def running(self, kind: str) -> int:
+        """Seconds that a job of this kind may run, loading not counted."""
+        return self.text if kind == "text" else self.image
+
+    def queue(self, tier: str) -> int:
+        """Seconds that a job of this tier may wait."""
+        return self.queue_free if tier == "free" else self.queue_paid
 
 
 class Retention(Section, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ class Job:
     """`cancelled` is what somebody asked for (set by any thread); `ended` is what has been said (engine only).
 
     `suspect`: something broke while it ran among others, so it runs again as the only one of its model.
+    `deadline`: by the loop's clock, the end of what it may run; `crowded`: whether others ran meanwhile.
     `unread`: of what it asks, the words that the model has no room for.
     """
 
@@ -36,6 +38,8 @@ class Job:
     cancelled: bool = False
     ended: bool = False
     suspect: bool = False
+    deadline: float = math.inf
+    crowded: bool = False
     unread: str = ""
     share: float = 0.0
     device_seconds: float = 0.0
@@ -76,6 +80,11 @@ class Job:
             self._said += len(fresh)
             self.send(Token(job=self.id, text=fresh))
 
+    def start(self, now: float) -> None:
+        """From now on its time counts."""
+        self.deadline = now + (self.submit.limit_seconds or math.inf)
+        self.crowded = False
+
     def again(self) -> None:
         """It will be begun anew, as a suspect."""
         self.suspect = True
@@ -88,6 +97,12 @@ class Job:
     def fail(self, code: FailureCode, message: str) -> None:
         """`message` is for operators and never quotes a prompt."""
         self._end(Failed(job=self.id, code=code, message=message, device_seconds=self.device_seconds))
+
+    def fail_if_late(self, now: float) -> None:
+        if now > self.deadline:
+            beside = "beside others" if self.crowded else "alone"
+            why = f"It has run {beside} for longer than {self.submit.limit_seconds:.0f} s."
+            self.fail("crowded" if self.crowded else "timeout", why)
 
     def drop_if_cancelled(self) -> bool:
         """Whether the job has ended, which it now has if somebody asked to cancel it."""

@@ -1,7 +1,7 @@
 """The engine's thread: jobs join resident models between steps, and busy models take turns on the device.
 
-A turn of the loop: orders (Load, Unload) -> who may join -> one step of the busy model that had least device time.
-It waits only when nothing runs and nothing waits. Knows no torch and no process: see `worker`.
+A turn of the loop: orders (Load, Unload) -> who may join -> whose time is over -> one step of the busy model that
+had least device time. It waits only when nothing runs and nothing waits. Knows no torch and no process: see `worker`.
 
 Who may join: of one model the oldest first, while its runner has room. A model that is not resident is loaded
 when it fits beside the others, or in place of idle ones. Otherwise those that have to go for it may take more
@@ -12,7 +12,8 @@ staying on a warm model delays nobody for longer, and a model that was waited fo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, NoReturn, assert_never
 
 from generators import faults
@@ -71,6 +72,7 @@ class Loop:
         self._residency.release()
         if not any(job.alone for job in self._inbox.begun()):
             self._admit()
+        self._end_late()
         busy = self._residency.busy()
         if busy:
             self._step(min(busy, key=lambda resident: resident.spent))
@@ -131,7 +133,7 @@ class Loop:
         return [victim.model.name for victim in victims] if is_over else []
 
     def _victims(self, newcomer: Newcomer) -> Sequence[Resident]:
-        with self._host.pulse.busy(loading=newcomer.model):  # what comes as GGUF is converted here
+        with self._loading(newcomer.model):  # what comes as GGUF is converted here
             return self._residency.victims(self._entry(newcomer.model))
 
     def _join(self, waiting: Sequence[Job], closed: Sequence[str]) -> None:
@@ -156,6 +158,7 @@ class Loop:
 
     def _begin(self, resident: Resident, job: Job) -> None:
         """A model that was idle has saved up no turns."""
+        job.start(self._clock())
         resident.used = self._clock()
         if not resident.busy:
             resident.spent = max(resident.spent, self._spent)
@@ -171,7 +174,7 @@ class Loop:
     def _load(self, newcomer: Newcomer) -> None:
         """Raises `ModelUnavailable`."""
         model = self._entry(newcomer.model)
-        with self._host.pulse.busy(loading=model.name):
+        with self._loading(model.name):
             try:
                 self._residency.load(model)
             except NoRoom:
@@ -183,6 +186,17 @@ class Loop:
                 why = f"{model.name} cannot be loaded: {faults.summary(error)}"
                 raise ModelUnavailable(why) from error
         self._wishes.pop(model.name, None)
+
+    @contextmanager
+    def _loading(self, model: str) -> Generator[None]:
+        """Meanwhile nobody's time runs: jobs pay with it for their own steps only."""
+        began = self._clock()
+        try:
+            with self._host.pulse.busy(loading=model):
+                yield
+        finally:
+            for job in self._inbox.begun():
+                job.deadline += self._clock() - began
 
     def _refuse(self, newcomer: Newcomer, waiting: Sequence[Job], why: str) -> None:
         """Answer whoever waited; who comes later gets a try of their own."""
@@ -202,6 +216,13 @@ class Loop:
         return self._residency.find(entry) if entry else None
 
     # --- steps ------------------------------------------------------------------------------------------
+
+    def _end_late(self) -> None:
+        """Those that ran for longer than they may; their runners let them go at the next step."""
+        begun = self._inbox.begun()
+        for job in begun:
+            job.crowded |= len(begun) > 1
+            job.fail_if_late(self._clock())
 
     def _step(self, resident: Resident) -> None:
         name, runner = resident.model.name, resident.runner

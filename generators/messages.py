@@ -25,6 +25,8 @@ FailureCode = Literal[
     "bad_input",  # the source picture could not be read
     "prompt_too_long",  # there is no room for an answer
     "bad_output",  # NaN or empty result
+    "timeout",  # longer than its limit, with the device for itself
+    "crowded",  # longer than its limit, beside others: once more, alone
     "internal",  # anything else: retry
 ]
 
@@ -34,10 +36,13 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Submit(Wire, frozen=True, kw_only=True):
+    """`limit_seconds`: how long it may run, waiting and loading not counted; 0: as long as it takes."""
+
     job: str
     request: Request
     inputs: dict[str, bytes] = {}
     alone: bool = False  # run in a batch of one: its last batch lost the worker
+    limit_seconds: float = 0.0
 
 
 class Cancel(Wire, frozen=True, kw_only=True):

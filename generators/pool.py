@@ -127,16 +127,25 @@ class Pool:
         return frozenset(model for device in roomy for model in device.resident)
 
     def submit(
-        self, job: str, request: Request, inputs: Mapping[str, bytes], *, alone: bool = False
+        self,
+        job: str,
+        request: Request,
+        inputs: Mapping[str, bytes],
+        *,
+        alone: bool = False,
+        limit_seconds: float = 0.0,
     ) -> Events:
-        """Run a job, `alone` in its batch if asked. It counts from now on, read or not.
+        """Run a job, `alone` in its batch if asked, for at most `limit_seconds` (0: no limit) from its first step.
+        It counts from now on, read or not.
 
         Raises `ValueError` if a job of this id is in flight.
         """
         if job in self._flights:
             raise ValueError(f"Job {job} is already in flight.")
         events = Events(abandon=lambda: self.cancel(job))
-        message = Submit(job=job, request=request, inputs=dict(inputs), alone=alone)
+        message = Submit(
+            job=job, request=request, inputs=dict(inputs), alone=alone, limit_seconds=limit_seconds
+        )
         self._flights[job] = flight = _Flight(message, events)
         self._place(flight)
         return events

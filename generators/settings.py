@@ -22,7 +22,7 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int = 0  # for weights, a device; 0: 90 % of the device's, half of the machine's for cpu
     heartbeat_seconds: float = 1.0
     silent_seconds: float = 15.0  # without a heartbeat: the process hangs or is stopped
-    stall_seconds: float = 300.0  # without a finished step: the engine hangs
+    stall_seconds: float = 120.0  # without a finished step: the engine hangs
     load_seconds: float = 1800.0  # a model may be downloaded first
     affinity_seconds: float = 10.0  # jobs of resident models may go before those of others for so long
     cache: str = ".cache/atelier"  # folder for converted weights

@@ -99,7 +99,7 @@ class Cards:
             case "done":
                 return say(locale, "status-done", paid=job.paid)
             case "failed":
-                return failure_line(locale, job.error)
+                return failure_line(locale, job.error, kind=job.kind)
             case "cancelled":
                 return say(locale, "status-cancelled", paid=job.paid)
             case "deleted":
@@ -163,19 +163,21 @@ def running_line(locale: Locale, job: Job, live: Live | None) -> str:
     return say(locale, "status-step", step=live.step, steps=live.steps)
 
 
-def failure_line(locale: Locale, error: str | None) -> str:
+def failure_line(locale: Locale, error: str | None, *, kind: str) -> str:
     """What went wrong in words that help; a code that has none gets the general ones."""
     known = {
         "bad_input",
         "prompt_too_long",
         "queue_timeout",
         "timeout",
+        "crowded",
         "out_of_memory",
         "model_unavailable",
         "storage",
         "bad_output",
     }
-    return say(locale, f"failed-{(error or '').replace('_', '-')}" if error in known else "failed-other")
+    name = (error or "").replace("_", "-") if error in known else "other"
+    return say(locale, f"failed-{name}", kind=kind)
 
 
 def _fraction(request: Request, live: Live) -> float:

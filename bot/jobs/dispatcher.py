@@ -37,7 +37,7 @@ from storage.records import Capacity
 from storage.signals import Wake
 
 IDLE_SECONDS = 1.0  # how long a lost signal may delay a job
-RETRIED = frozenset({"worker_lost", "internal"})
+RETRIED = frozenset({"worker_lost", "crowded", "internal"})
 EXTENSIONS = {"image/png": "png", "text/plain": "txt", "text/markdown": "md"}
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,13 @@ class Engine(Protocol):
     def warm(self) -> frozenset[str]: ...
     def devices(self) -> Sequence[DeviceStatus]: ...
     def submit(
-        self, job: str, request: Request, inputs: Mapping[str, bytes], *, alone: bool = False
+        self,
+        job: str,
+        request: Request,
+        inputs: Mapping[str, bytes],
+        *,
+        alone: bool = False,
+        limit_seconds: float = 0.0,
     ) -> AsyncIterator[Event]: ...
     def cancel(self, job: str) -> None: ...
 
@@ -207,13 +213,11 @@ class Dispatcher:
         if inputs is None:
             await self._fail(job, "bad_input", again=False)
             return
-        limit = self._config.timeouts.text if job.kind == "text" else self._config.timeouts.image
         try:
-            async with asyncio.timeout(limit):
-                terminal = await self._generate(job, request, inputs)
+            terminal = await self._generate(job, request, inputs)
         except TimeoutError:
             self._engine.cancel(_name(job.id, job.attempt))
-            await self._fail(job, "timeout", again=False)
+            await self._fail(job, "queue_timeout", again=False)
             return
         await self._end(job, request, terminal)
 
@@ -225,23 +229,31 @@ class Dispatcher:
         return None if data is None else {request.source: data}
 
     async def _generate(self, job: Job, request: Request, inputs: dict[str, bytes]) -> Terminal:
-        name = _name(job.id, job.attempt)
-        events = self._engine.submit(name, request, inputs, alone=job.failures > 0)
+        """How long it may run is the engine's to say, which knows when it does; how long it may wait there, ours.
+
+        Raises `TimeoutError` when it has waited too long.
+        """
+        name, timeouts = _name(job.id, job.attempt), self._config.timeouts
+        events = self._engine.submit(
+            name, request, inputs, alone=job.failures > 0, limit_seconds=timeouts.running(job.kind)
+        )
         self._arriving.pop((job.id, job.attempt), None)
         if job.cancel_requested or name in self._unwanted:  # it was cancelled before it got here
             self._engine.cancel(name)
-        async for event in events:
-            match event:
-                case Accepted():
-                    pass
-                case Progress():
-                    self._reporter.step(job, event.step, event.steps, event.preview)
-                case Token():
-                    self._reporter.token(job, event.text)
-                case Result() | Failed() | Cancelled():
-                    return event
-                case _:
-                    assert_never(event)
+        async with asyncio.timeout(timeouts.queue(job.tier)) as waiting:
+            async for event in events:
+                match event:
+                    case Accepted():
+                        pass
+                    case Progress():
+                        waiting.reschedule(None)
+                        self._reporter.step(job, event.step, event.steps, event.preview)
+                    case Token():
+                        self._reporter.token(job, event.text)
+                    case Result() | Failed() | Cancelled():
+                        return event
+                    case _:
+                        assert_never(event)
         return Failed(job=name, code="worker_lost", message="the worker's events ended early")
 
     async def _end(self, job: Job, request: Request, terminal: Terminal) -> None:

@@ -98,9 +98,7 @@ def _rescue_lost(session: Session, now: datetime) -> int:
 
 
 def _expire_late(session: Session, config: Config, now: datetime) -> int:
-    timeouts = config.timeouts
-    tiers = {name: timeouts.queue_free if name == "free" else timeouts.queue_paid for name in config.plans}
-    tiers[RELAXED] = timeouts.queue_paid
+    tiers = {name: config.timeouts.queue(name) for name in (*config.plans, RELAXED)}
     late = jobs.overdue(session, now, tiers=tiers)
     for job in late:
         ending.expire(session, job, now)

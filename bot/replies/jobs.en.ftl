@@ -41,7 +41,11 @@ failed-bad-input = The picture to start from could not be read any more. Your cr
 failed-prompt-too-long = This is longer than the model can read. Your credits are back; say it in fewer words.
 failed-bad-output = The model gave nothing usable this time. Your credits are back; try another seed or wording.
 failed-queue-timeout = It waited too long and was taken out of the line. Your credits are back; press Again when it is calmer.
-failed-timeout = It took longer than allowed and was stopped. Your credits are back; try fewer steps or a smaller size.
+failed-timeout = It took longer than allowed and was stopped. Your credits are back; { $kind ->
+    [text] ask for a shorter text
+   *[image] try fewer steps or a smaller size
+}.
+failed-crowded = Too much ran beside it, so it was stopped. Your credits are back; press Again when it is calmer.
 failed-out-of-memory = This is too large for the machine. Your credits are back; try a smaller size.
 failed-model-unavailable = This model can't be loaded here at the moment. Your credits are back; pick another with --model.
 failed-storage = The result could not be saved. Your credits are back; press Again in a while.

@@ -30,7 +30,11 @@ failed-bad-input = 起始图片已无法读取。积分已退回；请重新发�
 failed-prompt-too-long = 这比模型能读的还要长。积分已退回；请用更少的词。
 failed-bad-output = 模型这次没有给出可用的结果。积分已退回；换一个种子或说法试试。
 failed-queue-timeout = 等待太久，已移出队列。积分已退回；空闲时点“再来一次”。
-failed-timeout = 超过允许的时间，已停止。积分已退回；请减少步数或尺寸。
+failed-timeout = 超过允许的时间，已停止。积分已退回；{ $kind ->
+    [text] 请让它写短一些
+   *[image] 请减少步数或尺寸
+}。
+failed-crowded = 同时运行的任务太多，已停止。积分已退回；空闲时点“再来一次”。
 failed-out-of-memory = 这对本机来说太大了。积分已退回；请减小尺寸。
 failed-model-unavailable = 这个模型目前无法加载。积分已退回；请用 --model 换一个。
 failed-storage = 结果无法保存。积分已退回；过一会儿点“再来一次”。

@@ -39,6 +39,7 @@ def check(config: Config) -> None:
     _signing_key(config.secrets.signing_key)
     _webhook(config)
     _pool(config.pool)
+    _watchdog(config)
     _discord_shop(config)
     _prices(config)
     _stripe(config)
@@ -89,6 +90,16 @@ def _pool(pool: PoolConfig) -> None:
         raise ConfigError("pool.ray_address is the head's host:port; run `ray start` on this machine too.")
     if unknown := [name for name in pool.devices if name not in ("cpu", "cuda")]:
         raise ConfigError(f'pool.devices with Ray names kinds, "cpu" or "cuda", not {unknown[0]!r}.')
+
+
+def _watchdog(config: Config) -> None:
+    """A step that hangs is found before its job's time is over: the job is stopped between two steps only."""
+    stall, timeouts = config.pool.stall, config.timeouts
+    for kind, limit in (("image", timeouts.image), ("text", timeouts.text)):
+        if stall >= limit:
+            raise ConfigError(
+                f"pool.stall must be shorter than timeouts.{kind}, which is {limit}s, not {stall}s."
+            )
 
 
 def _webhook(config: Config) -> None:

@@ -82,9 +82,9 @@ class Rig:
         self.inbox.put(Load(model=Model(name=name, kind="image", source=str(size), **changes)))
 
     def job(self, name: str, model: str = "a", steps: int = 3, prompt: str = "p", **changes: Any) -> Job:
-        alone = changes.pop("alone", False)
+        how = {key: changes.pop(key) for key in ("alone", "limit_seconds") if key in changes}
         request = drawing(model, steps=steps, prompt=prompt, **changes)
-        job = Job(Submit(job=name, request=request, alone=alone), self.say, arrived=self.clock())
+        job = Job(Submit(job=name, request=request, **how), self.say, arrived=self.clock())
         self.inbox.put(job)
         return job
 
@@ -187,6 +187,47 @@ class TestAlone:
         rig.job("next")
         rig.run()
         assert set(rig.residency.sizes()) == {"a", "b"}
+
+
+class TestLimit:
+    """A step takes a second, a load two."""
+
+    def test_who_runs_longer_than_allowed_is_ended_between_two_steps_and_nobody_else(self, rig: Rig) -> None:
+        rig.job("late", steps=9, limit_seconds=3.0)
+        rig.job("other", steps=9)
+        rig.run()
+        assert failure(rig, "late") == "crowded"  # it may be the others' fault: it is to be tried alone
+        assert isinstance(rig.ending("other"), Result)
+        assert rig.forwards() == [("late", "other")] * 4 + [("other",)] * 5
+
+    def test_who_was_by_itself_all_the_time_is_just_too_long(self, rig: Rig) -> None:
+        rig.job("late", steps=9, limit_seconds=3.0, alone=True)
+        rig.job("next", limit_seconds=3.0)
+        rig.run()
+        assert failure(rig, "late") == "timeout"
+        assert isinstance(rig.ending("next"), Result)
+
+    def test_waiting_and_loading_do_not_count(self, rig: Rig) -> None:
+        rig.job("1", limit_seconds=3.0)
+        rig.turns(1)
+        rig.model("b")
+        rig.job("2", count=4, limit_seconds=3.0)
+        rig.run()
+        assert rig.clock() == 3 + LOAD_SECONDS + 3
+        assert [type(rig.ending(job)) for job in ("1", "2")] == [Result] * 2
+
+    def test_a_new_beginning_has_all_of_its_time_again(self, rig: Rig) -> None:
+        rig.spells["break once"] = lambda: rig.spells.pop("break once") and 1 / 0
+        rig.job("1", steps=3, limit_seconds=3.0, prompt="break once")
+        rig.job("2", steps=3, limit_seconds=3.0)
+        rig.run()
+        assert [type(rig.ending(job)) for job in ("1", "2")] == [Result] * 2
+
+
+def failure(rig: Rig, job: str) -> str:
+    ending = rig.ending(job)
+    assert isinstance(ending, Failed)
+    return ending.code
 
 
 class TestErrors:

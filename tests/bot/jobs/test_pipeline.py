@@ -12,8 +12,10 @@ from structlog.testing import capture_logs
 
 from bot.chat import TryLater, Undeliverable
 from bot.jobs import ending
+from bot.jobs.cards import failure_line
 from bot.jobs.progress import Reporter
 from bot.jobs.refusals import Refusal
+from generators.messages import Accepted
 from storage import accounts, artifacts, deliveries, jobs, ledger, records
 from storage.accounts import InForce
 from storage.database import Session
@@ -132,6 +134,37 @@ async def test_no_more_pictures_are_claimed_than_there_is_room_for(database_url:
 
         await w.live(fed)
         assert [(await w.job(each.job.id)).attempt for each in asked] == [1, 1, 1, 0, 0, 0]
+
+
+async def test_what_took_too_long_beside_others_is_tried_once_more_alone(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with world(database_url, tmp_path) as w:
+        w.engine.script = lambda job, request: fails("timeout" if w.engine.how[-1]["alone"] else "crowded")(
+            job, request
+        )
+        asked = await w.submit(await w.person())
+        await w.live(lambda: w.delivered(asked.job.id))
+        job = await w.job(asked.job.id)
+        assert (job.state, job.attempt, job.error) == ("discarded", 2, "timeout")
+        assert [how["alone"] for how in w.engine.how] == [False, True]
+        assert w.engine.how[0]["limit_seconds"] == w.config.timeouts.image
+        assert "try fewer steps or a smaller size" in w.chat.delivered[0].status
+        assert "shorter text" in failure_line("en", "timeout", kind="text")
+        await w.check()
+
+
+async def test_who_waits_too_long_inside_the_pool_gets_everything_back(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with world(database_url, tmp_path, ATELIER_TIMEOUTS_QUEUE_FREE="1s") as w:
+        w.engine.script = lambda job, request: [Accepted(job=job), None]
+        ann = await w.person()
+        asked = await w.submit(ann)
+        await w.live(lambda: w.delivered(asked.job.id))
+        job = await w.job(asked.job.id)
+        assert (job.attempt, job.error) == (1, "queue_timeout")
+        assert await credits(w, ann) == 20
 
 
 async def test_what_the_model_did_not_read_is_said_and_kept_until_the_words_are_erased(

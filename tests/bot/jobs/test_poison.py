@@ -1,10 +1,12 @@
-"""A job that kills the worker, again and again, among good ones: from the database to a real process and back."""
+"""A job that kills or hangs the worker, again and again, among good ones: from the database to a real process and
+back."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bot.jobs.dispatcher import Dispatcher
@@ -16,19 +18,24 @@ from tests.bot.jobs.world import apple, now, world
 from tests.generators import cursed
 
 
-async def test_only_the_one_that_kills_workers_fails(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("poison", ["die", "hang"])
+async def test_only_the_one_that_kills_or_hangs_workers_fails(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poison: str
 ) -> None:
     cursed.use(monkeypatch)
     pool = Pool(
-        PoolSettings(devices=("cpu",), batch_max=8, restart_seconds=0.01),
+        PoolSettings(
+            devices=("cpu",), batch_max=8, restart_seconds=0.01, heartbeat_seconds=0.1, stall_seconds=0.5
+        ),
         {"tiny": Model(name="tiny", kind="image", source="scripted")},
     )
     async with world(database_url, tmp_path) as w:
         reporter = Reporter(w.database, hear=None, shared=False)
-        w.dispatcher = Dispatcher(w.database, w.blobs, pool, reporter, w.config, owner="me", clock=now)
+        limits = msgspec.structs.replace(w.config.timeouts, image=1)
+        config = msgspec.structs.replace(w.config, timeouts=limits)
+        w.dispatcher = Dispatcher(w.database, w.blobs, pool, reporter, config, owner="me", clock=now)
         good = [await asked(w, f"good {number}", "p") for number in range(5)]
-        bad = await asked(w, "bad", "die")
+        bad = await asked(w, "bad", poison)
         await pool.start()
         await pool.ready()
 

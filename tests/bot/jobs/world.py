@@ -97,6 +97,7 @@ class ScriptedEngine:
     def __init__(self, fuse: Fuse, *, width: int = 4) -> None:
         self.fuse, self.width = fuse, width
         self.submitted: list[str] = []
+        self.how: list[dict[str, Any]] = []  # each was to be run
         self.script: Callable[[str, Request], list[Event | None]] = picture
         self._cancels: dict[str, asyncio.Event] = {}
         self._pieces: dict[str, int] = {}
@@ -111,8 +112,9 @@ class ScriptedEngine:
         return [DeviceStatus(device="cpu", name="scripted", state="ready", resident={}, running=0, waiting=0,
                              memory_bytes=0, restarts=0)]  # fmt: skip
 
-    def submit(self, job: str, request: Request, inputs: dict[str, bytes], *, alone: bool = False) -> Any:
+    def submit(self, job: str, request: Request, inputs: dict[str, bytes], **how: Any) -> Any:
         self.submitted.append(job)
+        self.how.append(how)
         self._cancels[job], self._pieces[job] = asyncio.Event(), pieces(request)
         return self._play(job, request)
 

@@ -87,7 +87,7 @@ class Engine:
         return [DeviceStatus(device="cpu", name="scripted", state="ready", resident={}, running=0, waiting=0,
                              memory_bytes=0, restarts=0)]  # fmt: skip
 
-    def submit(self, job: str, request: Request, inputs: dict[str, bytes], *, alone: bool = False) -> Any:
+    def submit(self, job: str, request: Request, inputs: dict[str, bytes], **how: Any) -> Any:
         self.requests.append(request)
         self.inputs.append(inputs)
         self._cancels[job] = asyncio.Event()
