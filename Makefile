@@ -16,7 +16,7 @@ help:
 	@echo "make bench-ledger | bench-loop | bench-start | bench-chats | bench-text | bench-fairness | bench-claim | bench-pool"
 
 run: install
-	@set -a; [ ! -f secrets.env ] || . ./secrets.env; exec $(BIN)/atelier run
+	@exec $(BIN)/atelier run
 
 install: $(VENV)/installed
 

@@ -25,7 +25,6 @@ PRIVILEGED_FLAGS = (1 << 12) | (1 << 14) | (1 << 18)
 """Application flags that say a privileged intent is granted: presence, members, message content."""
 AVAILABLE, GUILD_SUBSCRIPTION, USER_SUBSCRIPTION = 1 << 2, 1 << 7, 1 << 8  # flags of a SKU
 TIMEOUT = aiohttp.ClientTimeout(total=20)
-SECRETS_FILE = Path("secrets.env")
 
 
 class TokenTrouble(Exception):
@@ -125,8 +124,9 @@ async def _webhook(config: Config, base: str) -> list[str]:
     return []
 
 
-def keep(tokens: dict[str, str], path: Path = SECRETS_FILE) -> None:
-    """Writes tokens for `make run` into a file that only its owner may read; others in it stay."""
+def keep(tokens: dict[str, str], path: Path) -> None:
+    """Writes tokens into a file that only its owner may read; others in it stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if line.partition("=")[0] not in tokens]
     partial = path.with_suffix(".partial")

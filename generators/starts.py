@@ -1,4 +1,4 @@
-"""Starting from a picture in families whose only stock pipeline starts from noise: PixArt and Sana.
+"""Starting from a picture where the only stock pipeline that fits starts from noise: PixArt, Sana, the starter model.
 
 What an image-to-image pipeline does differently happens in two places, which are replaced in one task's copy: the
 schedule is cut, and the first latents are the picture's own with the noise of that time. What an inpainting
@@ -20,7 +20,9 @@ _FAMILIES = frozenset({"PixArtAlphaPipeline", "PixArtSigmaPipeline", "SanaPipeli
 
 
 def can_start_late(pipeline: Any) -> bool:
-    return type(pipeline).__name__ in _FAMILIES
+    """Stable Diffusion's own inpainting takes only latents of four channels; the starter model's have six."""
+    name = type(pipeline).__name__
+    return name in _FAMILIES or (name == "StableDiffusionPipeline" and pipeline.unet.config.in_channels != 4)
 
 
 def start_late(pipeline: Any, picture: Image.Image, strength: float, mask: Image.Image | None = None) -> None:

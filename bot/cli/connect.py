@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bot import onboarding
+from bot import onboarding, settings
 from bot.bootstrap import now, signer_of
 from bot.cli.console import ConfigPath, load
 from bot.config import Config
@@ -24,7 +24,7 @@ def setup(
     telegram: Annotated[str | None, typer.Option(help="Telegram's bot token; asked for otherwise")] = None,
     config: ConfigPath = None,
 ) -> None:
-    """Check the tokens of Discord and Telegram, keep them for `make run`, and print the links that invite the bot."""
+    """Check the tokens of Discord and Telegram, keep them, and print the links that invite the bot."""
     loaded = load(config)
     given = {"discord": discord, "telegram": telegram}
     good: dict[str, str] = {}
@@ -35,8 +35,9 @@ def setup(
     if not good:
         typer.echo("No token was kept. The web page works without any.")
         raise typer.Exit(1)
-    onboarding.keep(good)
-    typer.echo(f"Kept in {onboarding.SECRETS_FILE} (only you can read it), which `make run` reads.")
+    file = settings.secrets_file(loaded)
+    onboarding.keep(good, file)
+    typer.echo(f"Kept in {file}, which only you can read.")
     _print_claim(loaded)
 
 

@@ -27,7 +27,7 @@ EVENT_CHARS_MAX = 120
 
 
 def load(path: Path | None) -> Config:
-    return settings.load(path, os.environ)
+    return settings.load(path, os.environ, kept=True)
 
 
 def actor(reason: str = "", event: str = "") -> Actor:

@@ -22,12 +22,18 @@ from bot.settings.keys import Raw
 DEFAULT_PATH = Path("config.toml")
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """The configuration of `path`, or of ATELIER_CONFIG, or of ./config.toml if there is one, or built-in."""
+def load(path: Path | None, environ: Mapping[str, str], *, kept: bool = False) -> Config:
+    """The configuration of `path`, or of ATELIER_CONFIG, or of ./config.toml if there is one, or built-in.
+
+    `kept`: with the secrets in the home folder that the environment does not have.
+    """
     document = _read(path or _path(environ))
     keys.check_names(document)
     document = environment.apply(_with_defaults(document), environ)
     config = _build(keys.checked(document), environ)
+    if kept:
+        known = environment.secrets({**environment.kept(secrets_file(config)), **environ})
+        config = msgspec.structs.replace(config, secrets=known)
     checks.check(config)
     return config
 
@@ -35,6 +41,11 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 def home(config: Config) -> Path:
     """The one folder of this instance, absolute; a relative one starts at the current folder."""
     return Path(config.atelier.home).expanduser().absolute()
+
+
+def secrets_file(config: Config) -> Path:
+    """Lines of NAME=VALUE, of the variables that hold secrets."""
+    return home(config) / "secrets.env"
 
 
 def database_url(config: Config) -> str:
@@ -103,4 +114,4 @@ def _build(values: dict[str, object], environ: Mapping[str, str]) -> Config:
     return msgspec.convert(content, Config)
 
 
-__all__ = ["ConfigError", "blobs_url", "database_url", "home", "load", "page_url"]
+__all__ = ["ConfigError", "blobs_url", "database_url", "home", "load", "page_url", "secrets_file"]

@@ -1,10 +1,12 @@
-"""Environment variables: `ATELIER_<SECTION>_<KEY>` for every key, and the secrets, which live only here."""
+"""Environment variables: `ATELIER_<SECTION>_<KEY>` for every key, and the secrets, which live only here and in a file
+of the home folder."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from bot.config import ConfigError, Secrets
@@ -36,6 +38,25 @@ class Place:
 def secrets(environ: Mapping[str, str]) -> Secrets:
     """The secrets that are set."""
     return Secrets(**{name: environ.get(PREFIX + name.upper(), "") for name in SECRETS})
+
+
+def kept(file: Path) -> dict[str, str]:
+    """The secrets in a file; none where there is no file. Raises ConfigError, which quotes no value."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {type(error).__name__}.") from error
+    pairs = [line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    found = {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
+    names = [PREFIX + name.upper() for name in SECRETS]
+    for name in found:
+        if name not in names:
+            near = nearest(name, names)
+            hint = f"did you mean {near}?" if near else "settings belong in config.toml."
+            raise ConfigError(f"{file} names {name[:60]}, which is no secret; {hint}")
+    return found
 
 
 def apply(document: Raw, environ: Mapping[str, str]) -> Raw:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot import onboarding
 from bot.config import Config, ModelEntry, Plan, Style
 from bot.settings import ConfigError, blobs_url, database_url, home, keys, load
 from bot.settings.keys import SECTIONS, keys_of
@@ -317,6 +318,20 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(elsewhere: Path, text:
 
 def test_secrets_are_never_shown() -> None:
     assert "hush" not in repr(load(None, {"ATELIER_DISCORD_TOKEN": "hush"}))
+
+
+def test_secrets_are_read_from_the_home_folder_where_the_environment_has_none(elsewhere: Path) -> None:
+    file = elsewhere / "data" / "secrets.env"
+    assert load(None, {}, kept=True) == load(None, {})
+    onboarding.keep({"ATELIER_DISCORD_TOKEN": "kept", "ATELIER_TELEGRAM_TOKEN": "1:kept"}, file)
+    found = load(None, {"ATELIER_TELEGRAM_TOKEN": "2:given"}, kept=True).secrets
+    assert (found.discord_token, found.telegram_token) == ("kept", "2:given")
+    file.write_text('# mine\n\nATELIER_DISCORD_TOKEN = "quoted"\n')
+    assert load(None, {}, kept=True).secrets.discord_token == "quoted"
+    file.write_text("ATELIER_DISCORD_TOKNE=hush")
+    with pytest.raises(ConfigError, match="did you mean ATELIER_DISCORD_TOKEN") as wrong:
+        load(None, {}, kept=True)
+    assert "hush" not in str(wrong.value)
 
 
 NON_COMMERCIAL = "[models]\nsmol = {}\n[models.tiny]\nlicence = 'NC'\ncommercial = false\n"

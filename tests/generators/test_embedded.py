@@ -16,7 +16,7 @@ from PIL import Image
 from generators import embedded, gguf
 from generators.messages import Result
 from generators.models import Model
-from generators.requests import TextToImage
+from generators.requests import Inpaint, TextToImage
 from tests.generators.conftest import Bench, run
 
 
@@ -33,6 +33,25 @@ def test_the_tiny_model_draws_a_red_apple_on_white(bench: Bench) -> None:
     assert red > 180
     assert red > 2 * max(green, blue)
     assert pixels[:6, :6].mean() > 235
+
+
+def test_the_tiny_model_redraws_only_what_is_transparent(bench: Bench) -> None:
+    runner = bench.load(Model(name="m", kind="image", source=embedded.TINY_EMOJI))
+    picture = Image.new("RGBA", (128, 128), (0, 0, 255, 255))
+    picture.paste((0, 0, 0, 0), (32, 32, 96, 96))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    apple = Inpaint(
+        model="m", prompt="a red apple", width=128, height=128, steps=6, guidance=4.0, seed=1, source="hole"
+    )
+    run(runner, [bench.job("a", apple, {"hole": file.getvalue()})])
+    ending = bench.ending("a")
+    assert isinstance(ending, Result)
+    pixels = np.asarray(Image.open(io.BytesIO(ending.artifacts[0].data)))
+    outside = np.ones((128, 128), bool)
+    outside[32:96, 32:96] = False
+    assert (pixels[outside] == (0, 0, 255)).all()
+    assert (pixels[40:88, 40:88] != (0, 0, 255)).any(axis=-1).mean() > 0.5
 
 
 def test_its_notice_names_the_sources_and_their_licences() -> None:
