@@ -12,6 +12,8 @@ ENVIRON = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's name for: stay on the loopback
     "RAY_gcs_rpc_server_reconnect_timeout_s": "8",  # so long nodes and drivers live without a head; usually 60
+    "RAY_health_check_initial_delay_ms": "500",
+    "RAY_health_check_period_ms": "500",  # a dead node is noticed in 3 s; usually 15
 }
 
 

@@ -1,7 +1,8 @@
 """A worker without models, as a process: `python -m tests.generators.stub`. Its prompts say how it behaves.
 
     draw       a picture that is the job's inputs, one after the other
-    say N      N tokens, then the text
+    say N      N tokens, then the text; `say N die`: it dies after the last token
+    draw die   dies when the picture has been sent
     run        a step every 10 ms until it is cancelled, or the file `stop` lies in the cache folder
     die        in the middle of the job
     hang       says nothing more, not even a heartbeat
@@ -86,8 +87,11 @@ class Stub:
 
     def _receive(self, message: object) -> None:
         match message:
-            case Submit(job=job):
+            case Submit(job=job, request=request):
                 self.say(Accepted(job=job))
+                if request.model not in self._resident:
+                    self.say(Failed(job=job, code="model_unavailable", message="It was not told of it."))
+                    return
                 with self._filled:
                     self._waiting.append(message)
                     self._filled.notify()
@@ -107,14 +111,16 @@ class Stub:
     def _run(self, job: Submit) -> None:
         assert isinstance(job.request, TextToImage)
         match job.request.prompt.split():
-            case ["say", count]:
+            case ["say", count, *then]:
                 for number in range(int(count)):
                     self.say(Token(job=job.job, text=f"{number} "))
+                if then:
+                    die()
             case ["run"]:
                 self._steps(job.job)
                 return
             case ["die"]:
-                os.kill(os.getpid(), signal.SIGKILL)
+                die()
             case ["hang"]:
                 self._hung = True
             case ["stall"]:
@@ -128,6 +134,8 @@ class Stub:
         artifact = Artifact(media_type="image/png", data=data, width=1, height=1, seed=1)
         if not self._stalled_seconds:
             self.say(Result(job=job.job, artifacts=(artifact,), device_seconds=0.5))
+        if job.request.prompt == "draw die":
+            die()
 
     def _steps(self, job: str) -> None:
         for step in range(1, 100_000):
@@ -138,6 +146,10 @@ class Stub:
             self.say(Progress(job=job, step=step, steps=100_000))
             time.sleep(0.01)
         return None
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:

@@ -192,11 +192,37 @@ async def test_cancel_of_running_and_of_waiting(opened: Open) -> None:
 async def test_a_worker_that_dies_costs_what_it_ran_and_is_started_again(opened: Open) -> None:
     pool = await opened()
     steady, elsewhere = await running(pool, "steady")
-    assert lost(await heard(pool.submit("dies", request("die"), {})))
+    assert "silent" not in lost(await heard(pool.submit("dies", request("die"), {})))  # it is seen at once
     assert (await anext(steady)).job == "steady"  # the other one never noticed
     await until(lambda: ready(pool) == 2)
     assert sorted(each.restarts for each in pool.devices()) == [0, 1]
     assert status(pool, elsewhere).restarts == 0
+
+
+async def test_what_a_worker_said_before_it_died_is_heard(opened: Open) -> None:
+    pool = await opened()
+    words, picture = pool.submit("1", request("say 2000 die"), {}), pool.submit("2", request("draw die"), {})
+    last = await heard(words)
+    assert "".join(event.text for event in last if isinstance(event, Token)).endswith(" 1998 1999 ")
+    assert lost(last)
+    assert isinstance((await heard(picture))[-1], Result)
+
+
+async def test_a_worker_that_takes_nothing_holds_up_nobody(opened: Open) -> None:
+    pool = await opened()
+    steady, elsewhere = await running(pool, "steady")
+    (slow,) = [psutil.Process(int(each.name)) for each in pool.devices() if each.device != elsewhere.device]
+    slow.suspend()
+    data = os.urandom(20 << 20)
+    began = time.perf_counter()
+    big = pool.submit("big", request(), {"a": data})
+    assert time.perf_counter() - began < 1.0
+    for _ in range(20):
+        assert isinstance(await anext(steady), Progress)
+    slow.resume()
+    result = (await heard(big))[-1]
+    assert isinstance(result, Result)
+    assert result.artifacts[0].data == data
 
 
 async def test_what_waited_on_a_worker_that_was_killed_runs_elsewhere(opened: Open) -> None:
