@@ -3,7 +3,9 @@
 A fresh home folder and a free port. The page is usable when `GET /` and every script and style that it names
 answer 200; the picture is finished when its card is done and its bytes have arrived.
 
-    python -m tests.benchmarks.start
+Meanwhile the page is asked for again and again: its slowest answer is what a person who came early had to wait.
+
+    python -m tests.benchmarks.start [--engine ray]
 """
 
 from __future__ import annotations
@@ -69,6 +71,18 @@ async def picture(session: aiohttp.ClientSession, url: str, text: str) -> int:
         return len(await response.read())
 
 
+async def slowest(session: aiohttp.ClientSession, url: str, stop: asyncio.Event) -> float:
+    """How long the slowest answer took, in seconds."""
+    longest = 0.0
+    while not stop.is_set():
+        asked = time.perf_counter()
+        async with session.get(url) as response:
+            await response.read()
+        longest = max(longest, time.perf_counter() - asked)
+        await asyncio.sleep(POLL_SECONDS)
+    return longest
+
+
 def _link(card: dict[str, Any]) -> str:
     picture = card["pictures"][0]
     return next(value for value in picture.values() if isinstance(value, str) and value.startswith("/"))
@@ -81,20 +95,27 @@ async def measure(instance: Instance) -> Figures:
         instance.launch()
         text, assets = await page(session, instance.url)
         opened = time.perf_counter()
-        size = await picture(session, instance.url, text)
+        async with asyncio.TaskGroup() as group:
+            stop = asyncio.Event()
+            waiting = group.create_task(slowest(session, instance.url, stop))
+            size = await picture(session, instance.url, text)
+            stop.set()
         drawn = time.perf_counter()
     return {
         "page_seconds": opened - began,
         "page_assets": assets,
+        "page_slowest_seconds": waiting.result(),
         "picture_seconds": drawn - opened,
         "picture_bytes": size,
     }
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", choices=("process", "ray"), default="process")
+    engine = parser.parse_args().engine
     with tempfile.TemporaryDirectory() as folder:
-        instance = Instance(Path(folder))
+        instance = Instance(Path(folder), ATELIER_POOL_ENGINE=engine)
         try:
             figures = asyncio.run(measure(instance))
         finally:

@@ -23,7 +23,7 @@ from tests.bot.platforms.web.conftest import Visitor
 from tests.end_to_end.askers import Asker, Page
 from tests.end_to_end.process import Instance
 
-SETTLE_SECONDS = 90.0  # a delivery that was claimed by a process that died waits for the end of its lease
+SETTLE_SECONDS = 180.0  # a delivery that was claimed by a process that died waits for the end of its lease
 LEAVE_SECONDS = 20.0  # Ray ends the actors of a driver that is gone
 SHOWN = {"completed": "done", "cancelled": "cancelled", "discarded": "failed"}
 PAID: dict[str, Callable[[int], Sequence[int]]] = {

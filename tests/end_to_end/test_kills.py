@@ -86,7 +86,7 @@ async def kill_at_random(instance: Instance, chance: random.Random, more: Callab
             instance.kill()
             await asyncio.to_thread(instance.start)
         else:
-            await asyncio.to_thread(instance.wait, instance.kill_worker, 10.0)
+            await asyncio.to_thread(instance.wait, instance.kill_worker, 60.0)
         kills += 1
 
 
