@@ -340,6 +340,24 @@ async def test_two_owners_share_a_cluster_and_what_a_killed_one_had_is_ended(
         assert isinstance(await anext(events), Progress)
 
 
+async def test_when_the_process_that_speaks_with_ray_dies_its_jobs_are_lost_and_the_cluster_is_joined_again(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    async with opening(ray_cluster(nodes)(STUB), tmp_path) as pool:
+        events, _ = await running(pool, "one")
+        workers = [int(each.name) for each in pool.devices()]
+        (driver,) = [
+            each for each in psutil.Process().children() if "generators.ray_driver" in each.cmdline()
+        ]
+        driver.kill()
+        assert "cluster is gone" in lost(await heard(events))
+        await until(lambda: not pool.devices())
+        for pid in workers:
+            await gone(pid)
+        await until(lambda: ready(pool) == 2)
+        assert isinstance((await heard(pool.submit("one", request(), {})))[-1], Result)
+
+
 # --- the real worker ----------------------------------------------------------------------------------------
 
 
