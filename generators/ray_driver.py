@@ -32,10 +32,7 @@ from generators.transport import WorkerGone
 _LOOK_SECONDS = 1.0
 _AWAY_SECONDS = 5.0
 _LEAVE_SECONDS = 5.0
-_HERE = str(Path(__file__).parents[1] / "atelier")
-_AWAY = (
-    "The head of the cluster does not answer. What runs goes on; if it stays away, Ray gives up in a minute."
-)
+_AWAY = "The head of the cluster does not answer. What runs goes on; if it stays away, Ray gives up."
 _ray: Any = ray
 
 
@@ -124,9 +121,8 @@ async def _to_worker(connection: Connection, actor: Actor) -> None:
 
 
 def _join(address: str) -> None:
-    sys.argv[0] = (
-        _HERE  # Ray puts its folder on the actors' path: our modules are not to be found without package
-    )
+    """Actors find modules beside the script that `argv` names: there ours would be without their package."""
+    sys.argv[0] = str(Path(__file__).parents[1] / "atelier")
     local = {} if address else {"include_dashboard": False}
     _ray.init(address=address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **local)
 
