@@ -61,7 +61,9 @@ async def under_fire(
                 await aftermath.check_nothing_twice(database)
             for task in reading:
                 task.cancel()
-    assert sum(len(asker.accepted) for asker in askers) > VISITORS
+    accepted = sum(len(asker.accepted) for asker in askers)
+    print(f"{accepted} jobs, {sum(len(page.streamed) for page in pages)} streamed texts")
+    assert accepted > VISITORS
     assert all(asker.presses for asker in askers if asker.accepted)
     assert any(page.streamed for page in pages) or prompts is PICTURES
     await asyncio.to_thread(instance.kill)
@@ -88,6 +90,7 @@ async def kill_at_random(instance: Instance, chance: random.Random, more: Callab
         else:
             await asyncio.to_thread(instance.wait, instance.kill_worker, 60.0)
         kills += 1
+    print(f"{kills} kills")
 
 
 async def kill_in_cluster(
@@ -115,6 +118,7 @@ async def kill_in_cluster(
                 await asyncio.sleep(chance.uniform(1.0, 12.0))
                 nodes.revive()
         kills += 1
+    print(f"{kills} kills")
 
 
 def kill_one(words: str) -> None:
