@@ -45,7 +45,7 @@ __all__ = ["Events", "Pool", "PoolSettings", "choose"]
 _STOP_SECONDS = 10.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Flight:
     """A job between `submit` and its terminal event. `device` is None while none is ready to take it.
 
@@ -58,7 +58,7 @@ class _Flight:
     running: bool = False
     cancelled: bool = False
     moving: bool = False
-    spared: bool = False  # it has waited on a worker that died: the next one takes it along
+    spared: bool = False  # it was a suspect once, though it only waited: the next worker takes it along
     share: float = 0.0
 
 
@@ -225,12 +225,13 @@ class Pool:
     def lost(self, device: Device, why: str) -> None:
         for model in list(self._loadings):
             self._answer(Unloaded(model=model, message=f"The worker was lost: {why}."))
-        for job in sorted(device.jobs):
-            flight = self._flights[job]
-            if flight.running or flight.cancelled or flight.spared:
-                self._lose(job, f"The worker of {device.device} was lost: {why}.")
+        flights = [self._flights[job] for job in device.jobs]
+        suspects = _suspects(flights)
+        for flight in flights:
+            if flight.cancelled or flight.running or (flight.spared and flight in suspects):
+                self._lose(flight.submit.job, f"The worker of {device.device} was lost: {why}.")
             else:
-                flight.spared = True
+                flight.spared |= flight in suspects
                 self._move(flight)
         self._notify()
 
@@ -349,6 +350,19 @@ class Pool:
     async def _change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
+
+
+def _suspects(flights: Sequence[_Flight]) -> Sequence[_Flight]:
+    """Who may have killed a worker: those that ran; if none did, those that it was about to begin, perhaps loading
+    their model. `flights` are oldest first, as the worker takes them."""
+    running = [flight for flight in flights if flight.running]
+    if running or not flights:
+        return running
+    first = flights[0].submit
+    if first.alone:
+        return flights[:1]
+    begun = [flight for flight in flights if not flight.submit.alone]
+    return [flight for flight in begun if flight.submit.request.model == first.request.model]
 
 
 def choose(knows: Sequence[bool], loads: Sequence[int], *, batch: int) -> int:

@@ -299,6 +299,35 @@ class TestDeath:
         assert isinstance(ending, Failed)
         assert ending.code == "worker_lost"
 
+    async def test_who_waited_is_blamed_only_if_nothing_ran_and_its_model_was_next_twice(
+        self, opened: Open, stage: Stage
+    ) -> None:
+        pool = await opened(batch_max=4)
+        ran = pool.submit("ran", request("b"), {})
+        for job, model in (("1", "a"), ("2", "b"), ("3", "a")):
+            pool.submit(job, request(model), {})
+        stage.workers[0].say(Progress(job="ran", step=0, steps=9))
+        await anext(ran)
+        await self.dies(stage, times=3)
+        assert [worker.jobs for worker in stage.workers[1:]] == [["1", "2", "3"], ["1", "2", "3"], ["2"]]
+
+    async def test_of_those_that_are_to_run_alone_only_the_first_is_blamed(
+        self, opened: Open, stage: Stage
+    ) -> None:
+        pool = await opened(batch_max=4)
+        for job in ("1", "2", "3"):
+            pool.submit(job, request(), {}, alone=job != "3")
+        await self.dies(stage, times=2)
+        assert [worker.jobs for worker in stage.workers[1:]] == [["1", "2", "3"], ["2", "3"]]
+
+    async def dies(self, stage: Stage, times: int) -> None:
+        """Again and again, as soon as it has its jobs."""
+        for life in range(times):
+            stage.workers[life].die()
+            worker = await stage.worker(life + 1)
+            worker.be_ready()
+            await until(lambda worker=worker: worker.jobs)
+
 
 class Roster(ThisMachine):
     """A cluster whose devices come and go as the test says."""
