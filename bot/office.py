@@ -6,13 +6,13 @@ the running bot's cashier takes up, so that every door works, also beside a runn
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from bot import takings
 from bot.chat import Table
 from bot.config import Config
 from bot.jobs import entitlement
@@ -100,11 +100,11 @@ class Office:
 
     async def flagged(self) -> Table:
         """All that an admin has to look at: payments, news without effect, errands that fail."""
-        return await self._database.read(_flagged_table)
+        return await self._database.read(takings.flagged)
 
     async def revenue(self, days: int) -> Table:
         """By day, provider and product, refunds taken off."""
-        return await self._database.read(_revenue_table, self._clock() - timedelta(days=days))
+        return await self._database.read(takings.revenue, self._clock() - timedelta(days=days))
 
     async def promos(self) -> Table:
         return await self._database.read(_promos_table)
@@ -209,7 +209,7 @@ def _refunding(session: Session, number: int, now: datetime) -> Refunding:
 def _payments_table(session: Session, who: str) -> Table:
     account = account_of(session, who)
     rights = [
-        (f"right #{each.id}", each.source, each.plan, f"{each.since:%Y-%m-%d}", _day(each.until),
+        (f"right #{each.id}", each.source, each.plan, f"{each.since:%Y-%m-%d}", takings.day(each.until),
          "revoked" if each.revoked else "ended" if each.ended_at else "renews" if each.renews else "")
         for each in entitlements.of_account(session, account.id)
     ]  # fmt: skip
@@ -219,7 +219,7 @@ def _payments_table(session: Session, who: str) -> Table:
             each.provider,
             each.product,
             f"{each.paid_at:%Y-%m-%d}",
-            _money(each),
+            takings.money(each),
             _state(each),
         )
         for each in payments.of_account(session, account.id, limit=50)
@@ -229,39 +229,10 @@ def _payments_table(session: Session, who: str) -> Table:
     return Table(title=f"payments of #{account.id}", columns=columns, rows=(*rights, *paid, *owed))
 
 
-def _flagged_table(session: Session) -> Table:
-    rows = [
-        *((f"payment #{each.id}", each.provider, each.product or "?", _money(each), each.flag, _day(each.paid_at))
-          for each in payments.flagged(session)),
-        *((f"news #{each.id}", each.provider, each.kind, "", each.error, _day(each.received_at))
-          for each in errands.unapplied(session)),
-        *((f"errand #{each.id}", each.provider, each.kind, str(each.amount or ""), error, _day(each.created_at))
-          for each, error in errands.stuck(session)),
-    ]  # fmt: skip
-    columns = ("what", "provider", "product or kind", "amount", "why", "since")
-    return Table(title="needs your eyes", columns=columns, rows=tuple(rows))
-
-
-def _revenue_table(session: Session, since: datetime) -> Table:
-    sums = payments.revenue(session, since)
-    total: dict[str, int] = defaultdict(int)
-    for each in sums:
-        total[each.currency] += each.amount - each.refunded
-    rows = [
-        (each.day, each.provider, each.product, str(each.payments),
-         products.shown(Money(each.amount - each.refunded, each.currency)))
-        for each in sums
-    ]  # fmt: skip
-    rows += [
-        ("in all", "", "", "", products.shown(Money(amount, currency))) for currency, amount in total.items()
-    ]
-    return Table(title="revenue", columns=("day", "provider", "product", "payments", "net"), rows=tuple(rows))
-
-
 def _promos_table(session: Session) -> Table:
     rows = [
         (each.code, str(each.credits or each.plan), str(each.days), f"{each.uses} of {each.uses_max}",
-         _day(each.expires_at))
+         takings.day(each.expires_at))
         for each in promos.all_codes(session)
     ]  # fmt: skip
     return Table(title="promo codes", columns=("code", "gives", "days", "used", "until"), rows=tuple(rows))
@@ -282,11 +253,3 @@ def _state(payment: Payment) -> str:
     if payment.disputed:
         return f"dispute {payment.disputed}"
     return f"refunded {payment.refunded}" if payment.refunded else "test" if payment.test else "paid"
-
-
-def _money(payment: Payment) -> str:
-    return products.shown(Money(payment.amount, payment.currency))
-
-
-def _day(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d}" if moment else "-"

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bot import fleet
+from bot import fleet, takings
 from bot.chat import Desk, Locale, Table
 from bot.config import Config
 from bot.jobs import entitlement, wallets
@@ -26,6 +26,7 @@ from storage.entitlements import News
 from storage.ledger import Grant
 
 PAGE_ROWS = 50
+REVENUE_SPAN = timedelta(days=30)  # on the page
 ADMIN_LINK = "admin-link"
 LINK_SECONDS = 600
 CLAIM = "claim"
@@ -41,7 +42,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Operations(Desk):
-    sections = ("pool", "queue", "jobs", "accounts", "ledger", "audit")
+    sections = ("pool", "queue", "jobs", "accounts", "revenue", "flagged", "ledger", "audit")
 
     def __init__(
         self, database: Database, config: Config, signer: Signer, *, clock: Callable[[], datetime]
@@ -119,7 +120,8 @@ class Operations(Desk):
         tables: dict[str, Callable[[Session, int], Table]] = {
             "pool": lambda session, _: fleet.table(session),
             "queue": _queue_table, "jobs": _jobs_table, "accounts": _accounts_table, "ledger": _ledger_table,
-            "audit": _audit_table,
+            "audit": _audit_table, "flagged": lambda session, at: _page(takings.flagged(session), at),
+            "revenue": lambda session, at: _page(takings.revenue(session, self._clock() - REVENUE_SPAN), at),
         }  # fmt: skip
         reading: Awaitable[Table] = self._database.read(tables[section], max(page, 0) * PAGE_ROWS)
         return await reading
@@ -210,6 +212,10 @@ def _stats_table(session: Session, now: datetime) -> Table:
         ("free device-seconds today", str(records.spent(session, f"free:{now:%Y-%m-%d}") // 1_000_000)),
     ]
     return Table(title="stats", columns=("what", "value"), rows=tuple(rows))
+
+
+def _page(table: Table, offset: int) -> Table:
+    return msgspec.structs.replace(table, rows=table.rows[offset : offset + PAGE_ROWS])
 
 
 def _queue_table(session: Session, offset: int) -> Table:

@@ -70,6 +70,8 @@ web-section-pool = Devices
 web-section-queue = Queue
 web-section-jobs = Jobs
 web-section-accounts = Accounts
+web-section-revenue = Revenue, 30 days
+web-section-flagged = Needs a decision
 web-section-ledger = Ledger
 web-section-audit = Audit
 

@@ -70,6 +70,8 @@ web-section-pool = 设备
 web-section-queue = 队列
 web-section-jobs = 任务
 web-section-accounts = 账户
+web-section-revenue = 30 天收入
+web-section-flagged = 待处理
 web-section-ledger = 账本
 web-section-audit = 审计
 

@@ -373,7 +373,7 @@ async def test_an_operator_gets_in_once_by_a_link(instance: Instance, open_page:
         path = operations.admin_link(instance.url).removeprefix(instance.url)
     assert f"Atelier opens at {instance.url}/\n" in instance.log()
     page = await open_page(path)
-    for section in ("queue", "jobs", "accounts", "ledger", "audit"):
+    for section in ("queue", "jobs", "accounts", "revenue", "decision", "ledger", "audit"):
         await page.get_by_role("link", name=re.compile(section, re.IGNORECASE)).first.click()
         await expect(page.locator("table, .empty, main")).not_to_have_count(0)
     await page.get_by_role("link", name=re.compile("ledger", re.IGNORECASE)).first.click()

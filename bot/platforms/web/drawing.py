@@ -83,7 +83,7 @@ def table_html(locale: Locale, table: Table) -> str:
     )
 
 
-NAMED_SECTIONS = frozenset({"pool", "queue", "jobs", "accounts", "ledger", "audit"})
+NAMED_SECTIONS = frozenset({"pool", "queue", "jobs", "accounts", "revenue", "flagged", "ledger", "audit"})
 
 
 def section_name(locale: Locale, section: str) -> str:

@@ -103,6 +103,10 @@ async def test_revenue_leaves_test_money_out(counter: Counter) -> None:
     await counter.say("buy", "large")
     await counter.pay(test=True)
     assert "in all**: 1.99 USD" in (await admin(counter, "revenue")).text
+    page = await counter.stage.context.operations.table("revenue")
+    assert page.rows[-1] == ("in all", "", "", "", "1.99 USD")
+    assert (await counter.stage.context.operations.table("revenue", page=1)).rows == ()
+    assert (await counter.stage.context.operations.table("flagged")).rows == ()
 
 
 async def test_each_change_has_its_audit_row(counter: Counter) -> None:
