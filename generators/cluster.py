@@ -13,7 +13,7 @@ import msgspec
 from generators import discovery
 from generators.process_transport import ProcessTransport
 from generators.ray_cluster import RayCluster
-from generators.settings import Devices, PoolSettings, WorkerSettings
+from generators.settings import Devices, PoolSettings, WorkerSettings, workers_on_a_card
 from generators.transport import MakeTransport, Transport
 
 
@@ -63,7 +63,7 @@ def cluster_of(settings: PoolSettings) -> Cluster:
 
 def shares(device: str, share: float) -> tuple[str, ...]:
     """The names of the workers on one device: several when each gets a `share` (0 to 1) of a GPU."""
-    count = int(1 / share + 1e-9)
+    count = workers_on_a_card(share)
     if count == 1 or device == "cpu":
         return (device,)
     return tuple(f"{device}#{number}" for number in range(1, count + 1))

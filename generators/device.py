@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Literal, Protocol
+from typing import Literal, NoReturn, Protocol
 
 import msgspec
 import structlog
@@ -23,9 +23,16 @@ from generators.vitals import Vitals, backoff_seconds, verdict
 
 log = structlog.get_logger()
 
-State = Literal["starting", "ready", "restarting", "draining", "drained"]
+Life = Literal["absent", "starting", "ready", "dying", "lost"]
+State = Literal["starting", "ready", "dying", "restarting", "draining", "drained"]
+_SHOWN: dict[Life, State] = {
+    "absent": "starting", "starting": "starting", "ready": "ready", "dying": "dying", "lost": "restarting",
+}  # fmt: skip
 _STEADY_SECONDS = 60.0  # a worker that lived so long is not in a crash loop
-_DRAINED = "drained"
+_DYING_SECONDS = 3.0
+_IMMORTAL = (
+    "It was killed and does not end. Its device takes no jobs until it does: look at the driver's messages."
+)
 
 
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +59,10 @@ class Listener(Protocol):
 
 
 class Device:
-    """Jobs are given with `submit` only while the state is "ready"."""
+    """Jobs are given with `submit` only while the state is "ready".
+
+    A worker's life: absent -> starting -> ready -> dying -> lost, or absent again if it was drained.
+    """
 
     def __init__(
         self, device: str, settings: PoolSettings, transport: MakeTransport, listener: Listener
@@ -61,7 +71,8 @@ class Device:
         self.jobs: dict[str, int] = {}  # in flight -> how many pieces each makes
         self.resident: dict[str, int] = {}
         self._rows: dict[str, float] = {}
-        self._life: Literal["starting", "ready", "restarting"] = "starting"
+        self.loading = ""  # the model that the worker loads, so that all else waits
+        self._life: Life = "absent"
         self._open = asyncio.Event()  # whether it takes jobs; clear while it drains
         self._open.set()
         self._settings = settings
@@ -71,14 +82,14 @@ class Device:
         self._transport: Transport | None = None
         self._vitals = Vitals()
         self._ready = Ready(device=device, name="", memory_bytes=0)
-        self._why = ""
         self._restarts = 0
 
     @property
     def state(self) -> State:
-        if self._open.is_set():
-            return self._life
-        return "drained" if self._transport is None else "draining"
+        is_gone = self._life in ("absent", "lost")
+        if not self._open.is_set():
+            return "drained" if is_gone else "draining"
+        return _SHOWN[self._life]
 
     def status(self) -> DeviceStatus:
         beat = self._vitals.beat
@@ -102,6 +113,10 @@ class Device:
     def knows(self, model: str) -> bool:
         """Whether the model is resident, or will be when what is already queued has run."""
         return model in self.resident or model in self._models
+
+    def is_held_up(self, model: str) -> bool:
+        """Whether a job of this model would wait for another model's weights."""
+        return self.loading not in ("", model)
 
     def submit(self, message: Submit, model: Model) -> None:
         self.load(model)
@@ -136,7 +151,7 @@ class Device:
             while await self._open.wait():
                 began = time.monotonic()
                 await self._live()
-                if self._why == _DRAINED:
+                if self._life == "absent":
                     failures = 0
                     continue
                 failures = 1 if time.monotonic() - began > _STEADY_SECONDS else failures + 1
@@ -151,32 +166,47 @@ class Device:
         await self._kill()
 
     async def _live(self) -> None:
-        """One life of the worker, from start to death."""
-        self._transport = self._make_transport(worker_settings(self._settings, self.device))
+        """One life of the worker, from start to death. Its jobs are told before it is killed: that may take long,
+        and until it is gone the device's memory is not free for another."""
+        transport = self._transport = self._make_transport(worker_settings(self._settings, self.device))
         self._vitals = Vitals()
-        self._why = ""
+        self._life, why = "starting", ""
         try:
-            await self._transport.start()
-            await self._listen(self._transport)
-        except WorkerGone as error:
-            self._bury(self._why or str(error).rstrip("."))
-        except Exception as error:  # a fault of the pool's own must not leave a device dead for ever
-            log.exception("device_failed", device=self.device)
-            self._bury(f"{type(error).__name__} in the pool")
+            why = await self._end_of(transport)
+            self._life = "dying"
+            self._bury(why)
         finally:
             await self._kill()
             self._transport = None
+            self._life = "lost" if why else "absent"
 
-    async def _listen(self, transport: Transport) -> None:
-        watch = asyncio.create_task(self._watch())
+    async def _end_of(self, transport: Transport) -> str:
+        """Start the worker and wait for its end: why that came, or "" if the device is drained."""
         try:
-            while True:
-                message = await transport.receive()
-                self._vitals = msgspec.structs.replace(self._vitals, silent_seconds=0.0)
-                self._note(message)
-                self._listener.heard(self, message)
+            await transport.start()
+            return await self._attend(transport)
+        except WorkerGone as error:
+            return str(error).rstrip(".")
+        except Exception as error:  # a fault of the pool's own must not leave a device dead for ever
+            log.exception("device_failed", device=self.device)
+            return f"{type(error).__name__} in the pool"
+
+    async def _attend(self, transport: Transport) -> str:
+        watching = asyncio.create_task(self._watch())
+        listening = asyncio.create_task(self._listen(transport))
+        try:
+            await asyncio.wait((watching, listening), return_when=asyncio.FIRST_COMPLETED)
+            return watching.result() if watching.done() else listening.result()
         finally:
-            watch.cancel()
+            watching.cancel()
+            listening.cancel()
+
+    async def _listen(self, transport: Transport) -> NoReturn:
+        while True:
+            message = await transport.receive()
+            self._vitals = msgspec.structs.replace(self._vitals, silent_seconds=0.0)
+            self._note(message)
+            self._listener.heard(self, message)
 
     def _note(self, message: FromWorker) -> None:
         match message:
@@ -187,34 +217,40 @@ class Device:
                 log.info("worker_ready", device=self.device, name=message.name)
             case Heartbeat():
                 self._vitals = msgspec.structs.replace(self._vitals, beat=message)
-                self.resident = message.resident
+                self.resident, self.loading = message.resident, message.loading
                 self._rows |= message.rows
             case Loaded():
                 self.resident[message.model] = message.memory_bytes
+                self._loads_no_more(message.model)
             case Unloaded():
                 self.resident.pop(message.model, None)
+                self._loads_no_more(message.model)
             case _:
                 pass
 
+    def _loads_no_more(self, model: str) -> None:
+        self.loading = "" if self.loading == model else self.loading
+
     def _bury(self, why: str) -> None:
-        if why == _DRAINED:
-            self._life = "starting"
-            log.info("worker_drained", device=self.device)
-        else:
-            self._life = "restarting"
+        if why:
             self._restarts += 1
             log.warning("worker_lost", device=self.device, why=why, jobs=len(self.jobs))
+        else:
+            log.info("worker_drained", device=self.device)
         self._models.clear()
-        self.resident = {}
+        self.resident, self.loading = {}, ""
         self._listener.lost(self, why)
         self.jobs.clear()
 
-    async def _watch(self) -> None:
-        """Silence is counted in ticks of this task, at most two of them each: a parent that was itself paused
+    async def _watch(self) -> str:
+        """Why the worker should be killed, or "" when it drains and has nothing more to do.
+
+        Silence is counted in ticks of this task, at most two of them each: a parent that was itself paused
         (a suspended laptop, a debugger) has not listened, so it does not blame the worker."""
         tick = min(self._settings.silent_seconds / 4, self._settings.heartbeat_seconds)
         last = time.monotonic()
-        while not self._why:
+        why = ""
+        while not why and (self._open.is_set() or self.jobs):
             await asyncio.sleep(tick)
             elapsed, last = min(time.monotonic() - last, 2 * tick), time.monotonic()
             self._vitals = msgspec.structs.replace(
@@ -222,11 +258,18 @@ class Device:
                 silent_seconds=self._vitals.silent_seconds + elapsed,
                 age_seconds=self._vitals.age_seconds + elapsed,
             )
-            rests = not self._open.is_set() and not self.jobs
-            self._why = _DRAINED if rests else verdict(self._vitals, self._settings)
-        await self._kill()
+            why = verdict(self._vitals, self._settings)
+        return why
 
     async def _kill(self) -> None:
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        late = asyncio.get_running_loop().call_later(_DYING_SECONDS, self._warn)
+        try:
             with contextlib.suppress(ProcessLookupError):
                 await self._transport.kill()
+        finally:
+            late.cancel()
+
+    def _warn(self) -> None:
+        log.error("worker_does_not_die", device=self.device, why=_IMMORTAL)

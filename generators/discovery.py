@@ -12,13 +12,28 @@ import json
 import os
 import sys
 
+import msgspec
+import structlog
+
 _SECONDS_MAX = 60.0
+_UNKNOWN = "torch does not say which GPUs there are, so the CPU is used. If there are some, name them: [pool] devices."
+
+log = structlog.get_logger()
 
 
 async def devices() -> tuple[str, ...]:
     """Names of all accelerators, or ("cpu",) if there is none that works."""
     if not _hints():
         return ("cpu",)
+    try:
+        return tuple(msgspec.json.decode(await _answer(), type=list[str])) or ("cpu",)
+    except (TimeoutError, IndexError, msgspec.DecodeError) as error:
+        log.warning("devices_unknown", why=_UNKNOWN, error=type(error).__name__)
+        return ("cpu",)
+
+
+async def _answer() -> bytes:
+    """The last line that the child prints: drivers may have printed theirs before it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "generators.discovery", stdout=asyncio.subprocess.PIPE
     )
@@ -27,8 +42,8 @@ async def devices() -> tuple[str, ...]:
     except TimeoutError:
         process.kill()
         await process.wait()
-        return ("cpu",)
-    return tuple(json.loads(output or b"[]")) or ("cpu",)
+        raise
+    return output.splitlines()[-1]
 
 
 def _hints() -> bool:
@@ -54,4 +69,4 @@ def _accelerators() -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_accelerators()))
+    sys.stdout.write(f"\n{json.dumps(_accelerators())}\n")

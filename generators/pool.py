@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import count
 from typing import assert_never
 
 import structlog
@@ -37,6 +39,7 @@ from generators.messages import (
 from generators.models import Model
 from generators.requests import Request, pieces
 from generators.settings import PoolSettings
+from generators.vitals import backoff_seconds
 
 log = structlog.get_logger()
 
@@ -45,30 +48,26 @@ __all__ = ["Events", "Pool", "PoolSettings", "choose"]
 _STOP_SECONDS = 10.0
 
 
+class _Leg(Enum):
+    WAITS = auto()  # in its worker, or for one
+    MOVES = auto()  # it waited on a device that drains: when its worker has let it go, another device gets it
+    RUNS = auto()
+    CANCELLED = auto()  # by whoever asked for it; its worker has not answered yet, so it runs
+
+
+_AT_WORK = (_Leg.RUNS, _Leg.CANCELLED)
+
+
 @dataclass(eq=False)
 class _Flight:
-    """A job between `submit` and its terminal event. `device` is None while none is ready to take it.
-
-    One that waits on a device that drains is `moving`: when its worker has let it go, another device gets it.
-    """
+    """A job between `submit` and its terminal event. `device` is None while none is ready to take it."""
 
     submit: Submit
     events: Events
+    leg: _Leg = _Leg.WAITS
     device: Device | None = None
-    running: bool = False
-    cancelled: bool = False
-    moving: bool = False
     spared: bool = False  # it was a suspect once, though it only waited: the next worker takes it along
     share: float = 0.0
-
-
-@dataclass
-class _Loading:
-    """Somebody waits to hear how the loading of a model went."""
-
-    answer: asyncio.Future[Loaded | Unloaded] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
 
 
 class Pool:
@@ -83,7 +82,7 @@ class Pool:
         self._devices: dict[str, Device] = {}
         self._lives: dict[Device, asyncio.Task[None]] = {}
         self._flights: dict[str, _Flight] = {}
-        self._loadings: dict[str, _Loading] = {}
+        self._loadings: dict[tuple[Device, str], asyncio.Future[Loaded | Unloaded]] = {}
         self._changed = asyncio.Event()
         self._stopping = False
         self._following: asyncio.Task[None] | None = None
@@ -104,7 +103,7 @@ class Pool:
             self._following.cancel()
         for device in self._devices.values():
             device.drain()
-        for job in [job for job, flight in self._flights.items() if not flight.running]:
+        for job in [job for job, flight in self._flights.items() if flight.leg not in _AT_WORK]:
             self._withdraw(job)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
@@ -115,7 +114,7 @@ class Pool:
     def room(self) -> int:
         """How many more pictures or texts are wanted now: enough to keep each device fed, so few that order is
         decided late, and that little is stuck on one device when another could begin it."""
-        wanted = sum(max(0, self._appetite() - device.pieces) for device in self._live())
+        wanted = sum(max(0, self._appetite() - device.pieces) for device in self._able())
         unplaced = sum(
             pieces(flight.submit.request) for flight in self._flights.values() if flight.device is None
         )
@@ -123,7 +122,7 @@ class Pool:
 
     def warm(self) -> frozenset[str]:
         """Models that a device with room has loaded: a job for one starts without waiting for weights."""
-        roomy = (device for device in self._live() if device.pieces < self._appetite())
+        roomy = (device for device in self._able() if device.pieces < self._appetite())
         return frozenset(model for device in roomy for model in device.resident)
 
     def submit(
@@ -155,7 +154,7 @@ class Pool:
         flight = self._flights.get(job)
         if flight is None:
             return
-        flight.cancelled = True
+        flight.leg = _Leg.CANCELLED
         if flight.device is None:
             self._finish(Cancelled(job=job, share=0.0))
         else:
@@ -170,8 +169,8 @@ class Pool:
         drained.drain()
         for job in sorted(drained.jobs) if self._live() else ():
             flight = self._flights[job]
-            if not flight.running:
-                flight.moving = True
+            if flight.leg is _Leg.WAITS:
+                flight.leg = _Leg.MOVES
                 drained.send(Cancel(job=job))
         self._notify()
 
@@ -189,9 +188,9 @@ class Pool:
             return Unloaded(model=model, message=f"There is no model named {model!r}.")
         device = self._choice(model)
         device.forget(model)
-        waiting = self._loadings.setdefault(model, _Loading())
+        answer = self._loadings.setdefault((device, model), asyncio.get_running_loop().create_future())
         device.load(entry)
-        return await asyncio.shield(waiting.answer)
+        return await asyncio.shield(answer)
 
     def unload(self, model: str) -> None:
         """Free its memory on all devices."""
@@ -213,7 +212,7 @@ class Pool:
             case Ready():
                 self._place_waiting()
             case Loaded() | Unloaded():
-                self._answer(message)
+                self._answer(device, message)
             case Heartbeat():
                 pass
             case Accepted() | Progress() | Token() | Result() | Failed() | Cancelled():
@@ -223,12 +222,12 @@ class Pool:
         self._notify()
 
     def lost(self, device: Device, why: str) -> None:
-        for model in list(self._loadings):
-            self._answer(Unloaded(model=model, message=f"The worker was lost: {why}."))
+        for model in [model for where, model in self._loadings if where is device]:
+            self._answer(device, Unloaded(model=model, message=f"The worker was lost: {why or 'drained'}."))
         flights = [self._flights[job] for job in device.jobs]
         suspects = _suspects(flights)
         for flight in flights:
-            if flight.cancelled or flight.running or (flight.spared and flight in suspects):
+            if flight.leg in _AT_WORK or (flight.spared and flight in suspects):
                 self._lose(flight.submit.job, f"The worker of {device.device} was lost: {why}.")
             else:
                 flight.spared |= flight in suspects
@@ -238,17 +237,31 @@ class Pool:
     # Inside
 
     async def _follow(self) -> None:
-        """Devices join and leave; jobs that run on one that left are lost as if it had died."""
-        async for names in self._cluster.devices():
-            for name in self._devices.keys() - set(names):
-                self._leave(self._devices.pop(name))
-            for name in (name for name in names if name not in self._devices):
-                self._devices[name] = device = Device(name, self._settings, self._cluster.transport, self)
-                self._lives[device] = life = asyncio.create_task(device.run(), name=f"device-{name}")
-                life.add_done_callback(lambda _, device=device: self._lives.pop(device, None))
-            self._notify()
+        """Devices join and leave. Who cannot tell which there are is asked again; those that there were stay."""
+        for failures in count(1):
+            try:
+                async for names in self._cluster.devices():
+                    self._update(names)
+            except Exception:
+                wait = backoff_seconds(failures, self._settings)
+                log.exception(
+                    "devices_unknown", why=f"They cannot be listed; the next try is in {wait:.0f} s."
+                )
+                await asyncio.sleep(wait)
+            else:
+                return
+
+    def _update(self, names: Sequence[str]) -> None:
+        for name in self._devices.keys() - set(names):
+            self._leave(self._devices.pop(name))
+        for name in (name for name in names if name not in self._devices):
+            self._devices[name] = device = Device(name, self._settings, self._cluster.transport, self)
+            self._lives[device] = life = asyncio.create_task(device.run(), name=f"device-{name}")
+            life.add_done_callback(lambda _, device=device: self._lives.pop(device, None))
+        self._notify()
 
     def _leave(self, device: Device) -> None:
+        """Jobs that run on it are lost as if it had died."""
         log.info("device_left", device=device.device, jobs=len(device.jobs))
         device.drain()
         self._lives[device].cancel()
@@ -257,13 +270,19 @@ class Pool:
     def _live(self) -> list[Device]:
         return [device for device in self._devices.values() if device.state == "ready"]
 
+    def _able(self) -> list[Device]:
+        """Those that could begin something now: who loads cannot, so that what another has loaded is not given to
+        it. While all load, all count."""
+        return [device for device in self._live() if not device.loading] or self._live()
+
     def _appetite(self) -> int:
         return 2 * self._settings.batch_max
 
     def _choice(self, model: str) -> Device:
-        live = self._live()
-        loads = [device.pieces for device in live]
-        return live[choose([device.knows(model) for device in live], loads, batch=self._settings.batch_max)]
+        live, batch = self._live(), self._settings.batch_max
+        held = [device.is_held_up(model) for device in live]
+        knows = [device.knows(model) for device in live]
+        return live[choose(held, knows, [device.pieces for device in live], batch=batch)]
 
     def _place(self, flight: _Flight) -> None:
         entry = self._models.get(flight.submit.request.model)
@@ -284,20 +303,21 @@ class Pool:
     def _move(self, flight: _Flight) -> None:
         if flight.device is not None:
             flight.device.jobs.pop(flight.submit.job, None)
-        flight.device, flight.moving, flight.running = None, False, False
+        flight.device, flight.leg = None, _Leg.WAITS
         self._place(flight)
 
     def _pass_on(self, device: Device, event: Event) -> None:
         flight = self._flights.get(event.job)
         if flight is None or flight.device is not device:
             return  # already answered: the pool was stopping
-        if isinstance(event, Cancelled) and flight.moving and not flight.cancelled:
+        if isinstance(event, Cancelled) and flight.leg is _Leg.MOVES:
             self._move(flight)
             return
         if isinstance(event, Terminal):
             self._finish(event)
             return
-        flight.running |= not isinstance(event, Accepted)
+        if flight.leg is _Leg.WAITS and not isinstance(event, Accepted):
+            flight.leg = _Leg.RUNS
         if isinstance(event, Progress) and event.steps:
             flight.share = event.step / event.steps
         flight.events.put(event)
@@ -312,7 +332,7 @@ class Pool:
     def _lose(self, job: str, message: str) -> None:
         """A cancelled job needs no second try, so it ends as cancelled."""
         flight = self._flights[job]
-        if flight.cancelled:
+        if flight.leg is _Leg.CANCELLED:
             self._finish(Cancelled(job=job, share=flight.share))
         else:
             self._finish(Failed(job=job, code="worker_lost", message=message))
@@ -323,12 +343,12 @@ class Pool:
             device.send(Cancel(job=job))
         self._lose(job, "The pool is stopping; the job had not run.")
 
-    def _answer(self, message: Loaded | Unloaded) -> None:
+    def _answer(self, device: Device, message: Loaded | Unloaded) -> None:
         if isinstance(message, Unloaded) and not message.message:
             return  # it made room for another, or for its own new entry
-        loading = self._loadings.pop(message.model, None)
-        if loading is not None and not loading.answer.done():
-            loading.answer.set_result(message)
+        answer = self._loadings.pop((device, message.model), None)
+        if answer is not None and not answer.done():
+            answer.set_result(message)
 
     async def _end(self) -> None:
         for job in list(self._flights):
@@ -355,7 +375,7 @@ class Pool:
 def _suspects(flights: Sequence[_Flight]) -> Sequence[_Flight]:
     """Who may have killed a worker: those that ran; if none did, those that it was about to begin, perhaps loading
     their model. `flights` are oldest first, as the worker takes them."""
-    running = [flight for flight in flights if flight.running]
+    running = [flight for flight in flights if flight.leg in _AT_WORK]
     if running or not flights:
         return running
     first = flights[0].submit
@@ -365,7 +385,8 @@ def _suspects(flights: Sequence[_Flight]) -> Sequence[_Flight]:
     return [flight for flight in begun if flight.submit.request.model == first.request.model]
 
 
-def choose(knows: Sequence[bool], loads: Sequence[int], *, batch: int) -> int:
-    """Which device takes a job: the one with the fewest full batches before it, then one that has the model, then
-    the least loaded. So a warm device gets a batch more than a cold one, and no more."""
-    return min(range(len(loads)), key=lambda at: (loads[at] // batch, not knows[at], loads[at], at))
+def choose(held: Sequence[bool], knows: Sequence[bool], loads: Sequence[int], *, batch: int) -> int:
+    """Which device takes a job: one that is not held up by the loading of another model, then the one with the
+    fewest full batches before it, then one that has the model, then the least loaded. So a warm device gets a batch
+    more than a cold one, and no more."""
+    return min(range(len(loads)), key=lambda at: (held[at], loads[at] // batch, not knows[at], loads[at], at))

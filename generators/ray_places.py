@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from generators.settings import Devices
+from generators.settings import Devices, workers_on_a_card
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +21,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def places(nodes: Sequence[Mapping[str, Any]], wanted: Devices, share: float) -> tuple[Place, ...]:
-    """The devices of the live ones among `nodes` (as `ray.nodes()` has them), each GPU in parts of `share`.
+    """The devices of the live ones among `nodes` (as `ray.nodes()` has them), each GPU in parts of `share`: as many
+    as fit on one card, for Ray gives nobody parts of two.
 
     "auto": the GPUs of all nodes, or, where none has one, each node's CPUs as one device. `wanted` may name
     kinds instead: "cuda", "cpu".
@@ -31,13 +32,12 @@ def places(nodes: Sequence[Mapping[str, Any]], wanted: Devices, share: float) ->
     cpus = [place for node in alive for place in _cpus(node)]
     if wanted == "auto":
         return tuple(gpus or cpus)
-    kinds = {name.partition(":")[0] for name in wanted}
-    return tuple((gpus if "cuda" in kinds else []) + (cpus if "cpu" in kinds else []))
+    return tuple((gpus if "cuda" in wanted else []) + (cpus if "cpu" in wanted else []))
 
 
 def _gpus(node: Mapping[str, Any], share: float) -> list[Place]:
     """Ray shows each actor only its own card, so to torch all are the first one."""
-    count = int(node["Resources"].get("GPU", 0) / share + 1e-9)
+    count = int(node["Resources"].get("GPU", 0)) * workers_on_a_card(share)
     return [
         Place(name=f"{_name(node)}/gpu:{slot}", node=node["NodeID"], device="cuda:0", gpus=share)
         for slot in range(count)

@@ -9,6 +9,11 @@ import msgspec
 Devices = Literal["auto"] | tuple[str, ...]
 
 
+def workers_on_a_card(share: float) -> int:
+    """How many workers fit that take a `share` (0 to 1) of it each: two of 0.4, one of 0.6."""
+    return int(1 / share + 1e-9)
+
+
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Each limit guards against one kind of trouble: see the fields."""
 

@@ -21,6 +21,8 @@ class ScriptedWorker:
         self.settings = settings
         self.told: list[ToWorker] = []
         self.killed = False
+        self.ended = asyncio.Event()  # set: it dies when it is killed
+        self.ended.set()
         self._said: asyncio.Queue[FromWorker | None] = asyncio.Queue()
 
     async def start(self) -> None: ...
@@ -36,6 +38,7 @@ class ScriptedWorker:
 
     async def kill(self) -> None:
         self.killed = True
+        await self.ended.wait()
         self._said.put_nowait(None)
 
     def say(self, *messages: FromWorker) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from generators.cluster import ThisMachine, shares
 from generators.events import Events
@@ -27,6 +28,7 @@ from generators.messages import (
 )
 from generators.models import Model
 from generators.pool import Pool, PoolSettings, choose
+from generators.ray_places import places
 from generators.requests import Message, TextToImage, WriteText
 from tests.generators.scripted import ScriptedWorker, Stage
 
@@ -123,13 +125,15 @@ class TestRoom:
 
 class TestChoice:
     def test_prefers_who_has_the_model_then_who_has_least_to_do(self) -> None:
-        assert choose([False, True, True], [0, 2, 1], batch=4) == 2
-        assert choose([False, True], [0, 3], batch=4) == 1  # it can still join the first batch
+        none = [False] * 3
+        assert choose(none, [False, True, True], [0, 2, 1], batch=4) == 2
+        assert choose(none, [False, True], [0, 3], batch=4) == 1  # it can still join the first batch
         assert (
-            choose([False, True], [3, 4], batch=4) == 0
+            choose(none, [False, True], [3, 4], batch=4) == 0
         )  # the one that knows it has a whole batch before it
-        assert choose([False, False], [3, 2], batch=4) == 1
-        assert choose([True, False], [9, 9], batch=4) == 0
+        assert choose(none, [False, False], [3, 2], batch=4) == 1
+        assert choose(none, [True, False], [9, 9], batch=4) == 0
+        assert choose([False, True], [True, False], [9, 0], batch=4) == 0  # the idle one loads another model
 
     async def test_a_model_stays_where_it_is_resident(self, opened: Open, stage: Stage) -> None:
         pool = await opened("x:0", "x:1")
@@ -328,6 +332,52 @@ class TestDeath:
             worker.be_ready()
             await until(lambda worker=worker: worker.jobs)
 
+    async def test_a_worker_that_is_slow_to_die_takes_no_more_jobs(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1", stall_seconds=60)
+        stage.workers[0].ended.clear()  # a process in an uninterruptible sleep
+        running = pool.submit("running", request(), {})
+        waiting = pool.submit("waiting", request(), {})
+        stage.workers[0].say(Progress(job="running", step=0, steps=10))
+        await anext(running)
+        stage.workers[0].beat(stalled_seconds=61)
+        assert isinstance((await heard(running))[-1], Failed)
+        assert stage.workers[0].killed
+        assert stage.workers[1].jobs == ["waiting"]
+        assert (pool.devices()[0].state, pool.room()) == ("dying", 3)
+        pool.submit("next", request(), {})
+        assert stage.workers[1].jobs == ["waiting", "next"]
+        stage.workers[1].say(done("waiting"))
+        assert await heard(waiting) == [done("waiting")]
+        assert len(stage.workers) == 2  # the other still has the device's memory
+        stage.workers[0].ended.set()
+        (await stage.worker(2)).be_ready()
+        await until(lambda: pool.devices()[0].state == "ready")
+
+
+class TestLoading:
+    async def test_holds_up_nobody_who_can_run_elsewhere(self, opened: Open, stage: Stage) -> None:
+        pool = await opened("x:0", "x:1")
+        stage.workers[0].beat(a=10)
+        stage.workers[1].beat(stalled_seconds=100, loading="b", a=10)
+        await until(lambda: pool.room() == 4)  # of the one that does not load
+        assert pool.warm() == {"a"}
+        for number in range(6):
+            pool.submit(f"a{number}", request("a"), {})
+        assert stage.workers[1].jobs == []
+        pool.submit("b", request("b"), {})
+        assert stage.workers[1].jobs == ["b"]  # it is what it loads
+        stage.workers[1].loaded("b")
+        await until(lambda: pool.room() == 3)
+
+    async def test_on_the_only_device_lets_jobs_wait_there(self, opened: Open, stage: Stage) -> None:
+        pool = await opened()
+        stage.workers[0].beat(loading="b")
+        stage.workers[0].beat(loading="b", a=10)
+        await until(lambda: pool.devices()[0].resident)
+        assert pool.room() == 4
+        pool.submit("1", request("a"), {})
+        assert stage.workers[0].jobs == ["1"]
+
 
 class Roster(ThisMachine):
     """A cluster whose devices come and go as the test says."""
@@ -371,11 +421,39 @@ class TestMembership:
         await pool.stop(grace_seconds=0)
         assert cluster.closed
 
+    async def test_who_cannot_tell_which_devices_there_are_is_asked_again(self, stage: Stage) -> None:
+        class Moody(ThisMachine):
+            tries = 0
+
+            async def devices(self) -> AsyncIterator[tuple[str, ...]]:
+                self.tries += 1
+                if self.tries < 3:
+                    raise OSError("the driver is not loaded yet")
+                yield ("x:0",)
+
+        pool = Pool(PoolSettings(restart_seconds=0.001), MODELS, Moody((), make=stage))
+        with capture_logs() as logged:
+            await pool.start()
+            (await stage.worker(0)).be_ready()
+        async with asyncio.timeout(5):
+            await pool.ready()
+        assert [each["event"] for each in logged if each["log_level"] == "error"] == ["devices_unknown"] * 2
+        await pool.stop(grace_seconds=0)
+
     def test_a_card_is_shared_by_as_many_workers_as_fit(self) -> None:
         assert shares("cuda:0", 1.0) == ("cuda:0",)
         assert shares("cuda:0", 0.5) == ("cuda:0#1", "cuda:0#2")
         assert len(shares("cuda:1", 1 / 3)) == 3
         assert shares("cpu", 0.5) == ("cpu",)
+
+    @pytest.mark.parametrize(("share", "count"), [(1.0, 2), (0.7, 2), (0.6, 2), (0.5, 4), (0.4, 4), (0.3, 6)])
+    def test_a_node_has_as_many_workers_as_its_cards_one_by_one(self, share: float, count: int) -> None:
+        node = {"NodeID": "n" * 6, "NodeManagerHostname": "host", "Alive": True, "Resources": {"GPU": 2.0}}
+        assert len(places([node], "auto", share)) == count == 2 * len(shares("cuda:0", share))
+
+    def test_ray_gives_no_card_by_its_number(self) -> None:
+        node = {"NodeID": "n" * 6, "NodeManagerHostname": "host", "Alive": True, "Resources": {"GPU": 2.0}}
+        assert places([node], ("cuda:1",), 1.0) == ()
 
 
 class TestDrain:
@@ -445,6 +523,18 @@ class TestLoad:
         answer = await asked
         assert isinstance(answer, Unloaded)
         assert "lost" in answer.message
+
+    async def test_is_not_over_when_the_worker_of_another_device_ends(
+        self, opened: Open, stage: Stage
+    ) -> None:
+        pool = await opened("x:0", "x:1", restart_seconds=60.0)
+        asked = asyncio.create_task(pool.load("a"))
+        await until(lambda: stage.workers[0].told)
+        stage.workers[1].die()
+        await until(lambda: pool.devices()[1].state == "restarting")
+        assert not asked.done()
+        stage.workers[0].loaded("a")
+        assert isinstance(await asked, Loaded)
 
     async def test_unload_is_for_all_devices_and_the_entry_goes_again_before_the_next_job(
         self, opened: Open, stage: Stage
