@@ -3,7 +3,7 @@ the spot: a few hundred kilobytes each, saved as safetensors in the layout of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +56,19 @@ from generators import embedded
 
 _TOKENIZER = embedded.locate(embedded.TINY_EMOJI, Path()) / "tokenizer"
 _VOCABULARY = 3506
-_DECODER: dict[str, Any] = {
-    "vocab_size": 300, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257,
+_BYTES: dict[str, Any] = {"vocab_size": 300, "bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257}
+"""Of models that read what `byte_tokenizer` makes."""
+_DECODER: dict[str, Any] = _BYTES | {
+    "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4,
+    "num_key_value_heads": 2,
 }  # fmt: skip
 
 
 def sd15(folder: Path) -> None:
-    pipe = StableDiffusionPipeline(
+    StableDiffusionPipeline(
         vae=plain_vae(4), unet=_unet(), scheduler=_ddim(), text_encoder=_clip(32), tokenizer=_tokenizer(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
-    )  # fmt: skip
-    pipe.save_pretrained(folder, safe_serialization=True)
+    ).save_pretrained(folder)  # fmt: skip
 
 
 def sdxl(folder: Path) -> None:
@@ -76,11 +77,10 @@ def sdxl(folder: Path) -> None:
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=6 * 8 + 16,
     )
-    pipe = StableDiffusionXLPipeline(
+    StableDiffusionXLPipeline(
         vae=plain_vae(4), unet=unet, scheduler=_ddim(), text_encoder=_clip(16), tokenizer=_tokenizer(),
         text_encoder_2=_clip_projected(16), tokenizer_2=_tokenizer(), add_watermarker=False,
-    )  # fmt: skip
-    pipe.save_pretrained(folder, safe_serialization=True)
+    ).save_pretrained(folder)  # fmt: skip
 
 
 def sd3(folder: Path) -> None:
@@ -90,12 +90,11 @@ def sd3(folder: Path) -> None:
         joint_attention_dim=32, caption_projection_dim=32, pooled_projection_dim=32, out_channels=16,
         pos_embed_max_size=32,
     )  # fmt: skip
-    pipe = StableDiffusion3Pipeline(
+    StableDiffusion3Pipeline(
         vae=plain_vae(16, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
         text_encoder=_clip_projected(16), tokenizer=_tokenizer(), text_encoder_2=_clip_projected(16),
         tokenizer_2=_tokenizer(), text_encoder_3=_t5(), tokenizer_3=byte_tokenizer(),
-    )  # fmt: skip
-    pipe.save_pretrained(folder, safe_serialization=True)
+    ).save_pretrained(folder)  # fmt: skip
 
 
 def flux(folder: Path) -> None:
@@ -105,11 +104,10 @@ def flux(folder: Path) -> None:
         num_attention_heads=2, joint_attention_dim=32, pooled_projection_dim=32, axes_dims_rope=(4, 4, 8),
         guidance_embeds=True,
     )  # fmt: skip
-    pipe = FluxPipeline(
+    FluxPipeline(
         vae=plain_vae(4, shift=0.1), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
         text_encoder=_clip(32), tokenizer=_tokenizer(), text_encoder_2=_t5(), tokenizer_2=byte_tokenizer(),
-    )  # fmt: skip
-    pipe.save_pretrained(folder, safe_serialization=True)
+    ).save_pretrained(folder)  # fmt: skip
 
 
 def pixart(folder: Path) -> None:
@@ -120,11 +118,10 @@ def pixart(folder: Path) -> None:
         in_channels=4, cross_attention_dim=16, out_channels=8, norm_type="ada_norm_single",
         norm_elementwise_affine=False, norm_eps=1e-6,
     )  # fmt: skip
-    pipe = PixArtSigmaPipeline(
+    PixArtSigmaPipeline(
         vae=plain_vae(4, blocks=4), transformer=transformer, scheduler=DPMSolverMultistepScheduler(),
         text_encoder=_t5(), tokenizer=byte_tokenizer(),
-    )  # fmt: skip
-    pipe.save_pretrained(folder, safe_serialization=True)
+    ).save_pretrained(folder)  # fmt: skip
 
 
 def sana(folder: Path) -> None:
@@ -135,11 +132,10 @@ def sana(folder: Path) -> None:
         num_cross_attention_heads=2, cross_attention_head_dim=4, cross_attention_dim=8, caption_channels=32,
         sample_size=16,
     )  # fmt: skip
-    pipe = SanaPipeline(
+    SanaPipeline(
         vae=coarse_vae(4), transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(),
         tokenizer=byte_tokenizer(), text_encoder=_gemma(),
-    )  # fmt: skip
-    pipe.save_pretrained(folder, safe_serialization=True)
+    ).save_pretrained(folder)  # fmt: skip
 
 
 def qwen(folder: Path) -> None:
@@ -148,11 +144,10 @@ def qwen(folder: Path) -> None:
         patch_size=2, in_channels=16, out_channels=4, num_layers=1, attention_head_dim=16, num_attention_heads=2,
         joint_attention_dim=32, axes_dims_rope=(4, 6, 6),
     )  # fmt: skip
-    pipe = QwenImagePipeline(
+    QwenImagePipeline(
         vae=video_vae(4, latents_mean=[0.0] * 4, latents_std=[1.0] * 4), transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(), tokenizer=byte_tokenizer(), text_encoder=_qwen_vl(),
-    )  # fmt: skip
-    pipe.save_pretrained(folder, safe_serialization=True)
+    ).save_pretrained(folder)  # fmt: skip
 
 
 def scribe(folder: Path) -> None:
@@ -162,47 +157,39 @@ def scribe(folder: Path) -> None:
 
 def llama(folder: Path, context: int = 128) -> None:
     """Knows 256 bytes as tokens, with a chat template and a context of 128."""
-    torch.manual_seed(5)
     config = LlamaConfig(
-        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=2, max_position_embeddings=context, initializer_range=0.2, bos_token_id=256,
-        eos_token_id=257, pad_token_id=257,
+        **_BYTES, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, max_position_embeddings=context, initializer_range=0.2,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    _save_language(folder, 5, LlamaForCausalLM, config)
 
 
 def gpt2(folder: Path) -> None:
     """With learned positions, and attention of its own making."""
-    torch.manual_seed(10)
-    config = GPT2Config(
-        vocab_size=300, n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.2,
-        bos_token_id=256, eos_token_id=257, pad_token_id=257,
-    )  # fmt: skip
-    GPT2LMHeadModel(config).save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    config = GPT2Config(**_BYTES, n_embd=32, n_layer=2, n_head=2, n_positions=128, initializer_range=0.2)
+    _save_language(folder, 10, GPT2LMHeadModel, config)
 
 
 def mistral(folder: Path) -> None:
     """Sees the last 16 tokens only."""
-    torch.manual_seed(11)
     config = MistralConfig(
-        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        **_BYTES, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=128, sliding_window=16, initializer_range=0.2,
-        bos_token_id=256, eos_token_id=257, pad_token_id=257,
     )  # fmt: skip
-    MistralForCausalLM(config).save_pretrained(folder)
-    byte_tokenizer().save_pretrained(folder)
+    _save_language(folder, 11, MistralForCausalLM, config)
 
 
 def mamba(folder: Path) -> None:
     """Has no attention."""
-    torch.manual_seed(12)
     config = MambaConfig(
-        vocab_size=300, hidden_size=16, state_size=4, num_hidden_layers=1, tie_word_embeddings=False,
-        bos_token_id=256, eos_token_id=257, pad_token_id=257,
-    )  # fmt: skip
-    MambaForCausalLM(config).save_pretrained(folder)
+        **_BYTES, hidden_size=16, state_size=4, num_hidden_layers=1, tie_word_embeddings=False
+    )
+    _save_language(folder, 12, MambaForCausalLM, config)
+
+
+def _save_language(folder: Path, seed: int, model: Callable[[Any], Any], config: Any) -> None:
+    torch.manual_seed(seed)
+    model(config).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
 
 
@@ -250,10 +237,8 @@ def plain_vae(channels: int, *, shift: float | None = None, blocks: int = 2) -> 
 def coarse_vae(channels: int) -> AutoencoderDC:
     """Sana's: a latent stands for 32 x 32 pixels."""
     torch.manual_seed(15)
-    blocks, widths = (
-        6,
-        (4, 4, 4, 4, max(4, channels // 4), channels),
-    )  # a block more than halvings of the size
+    blocks = 6  # one more than halvings of the size
+    widths = (4, 4, 4, 4, max(4, channels // 4), channels)
     return AutoencoderDC(
         in_channels=3, latent_channels=channels, attention_head_dim=2, scaling_factor=0.4,
         encoder_block_types=("ResBlock",) * blocks, decoder_block_types=("ResBlock",) * blocks,
