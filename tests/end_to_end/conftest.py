@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 
 from generators import embedded
-from tests.bot.platforms.web.conftest import Visitor
+from tests.bot.platforms.web.conftest import Visitor, browser, chromium
 from tests.conftest import missing
 from tests.end_to_end.process import Instance
 from tests.generators.conftest import CACHE, folder
 
-__all__ = ["folder"]
+__all__ = ["browser", "chromium", "folder"]
 MakeInstance = Callable[..., Instance]
 
 

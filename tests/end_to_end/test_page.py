@@ -19,12 +19,11 @@ from generators import labels
 from storage import accounts, jobs, ledger
 from storage.accounts import Identity
 from storage.database import Database
-from tests.bot.platforms.web.conftest import browsing, forget
+from tests.bot.platforms.web.conftest import DONE, ask, opened, serious
 from tests.end_to_end.conftest import new_home
 from tests.end_to_end.process import Instance, check_books
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-DONE = ".frame img:not(.preview)"
 ENDED_MS = 60_000
 SLOW_PICTURE = "a red apple --size 256x256 --steps 30"  # some seconds: time to stop the process in its middle
 STORY = "a short story about a mushroom --length 40"
@@ -39,43 +38,20 @@ def instance(tmp_path_factory: pytest.TempPathFactory, converted: Path) -> Itera
     assert made.complaints() == []
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    async with browsing() as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def browser(chromium: Browser) -> AsyncIterator[Browser]:
-    yield chromium
-    await forget(chromium)
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def open_page(browser: Browser, instance: Instance) -> AsyncIterator[Callable[..., Any]]:
     complaints: list[str] = []
 
-    async def opened(path: str = "/", **options: Any) -> Page:
-        context = await browser.new_context(**options)
-        context.set_default_timeout(ENDED_MS)
-        page = await context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        await page.goto(f"{instance.url}{path}")
-        return page
+    async def open_at(path: str = "/", **options: Any) -> Page:
+        return await opened(browser, f"{instance.url}{path}", complaints, patience_ms=ENDED_MS, **options)
 
-    yield opened
-    assert [each for each in complaints if not each.startswith("Failed to load resource")] == []
+    yield open_at
+    assert serious(complaints) == []
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(open_page: Callable[..., Any]) -> Page:
     return await open_page()
-
-
-async def ask(page: Page, text: str) -> None:
-    await page.fill("#prompt", text)
-    await page.press("#prompt", "Enter")
 
 
 async def write(page: Page, text: str) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
 
 from bot.platforms.web.client import WebPlatform
 from bot.platforms.web.settings import Probes, WebSettings
@@ -24,6 +25,7 @@ from bot.signing import Signer
 from tests.bot.platforms.web.scripted import ScriptedChat, ScriptedDesk, boot
 from tests.conftest import missing
 
+DONE = ".frame img:not(.preview)"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -162,8 +164,7 @@ async def serving(settings: WebSettings) -> AsyncIterator[Site]:
     for task in list(made.chat.tasks):
         task.cancel()
     await made.stop()
-    lost_lines = "Failed to load resource"  # what a browser says of every call that a test makes fail
-    assert [said for said in made.complaints if not said.startswith(lost_lines)] == []
+    assert serious(made.complaints) == []
 
 
 @pytest.fixture
@@ -188,21 +189,49 @@ async def stranger(site: Site) -> AsyncIterator[Visitor]:
         yield made
 
 
-@asynccontextmanager
-async def browsing() -> AsyncIterator[Browser]:
-    """A browser. It takes a second to start: a module shares one, and each test opens `contexts` of its own."""
+# --- a real browser ---------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    """It takes a second to start: a module shares one."""
     async with async_playwright() as playwright:
-        made = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
+        made = await playwright.chromium.launch(executable_path=_executable(), args=CHROMIUM_ARGUMENTS)
         yield made
         await made.close()
 
 
-async def forget(browser: Browser) -> None:
-    """Closes everything that a test opened: pages, cookies, storage."""
-    for context in list(browser.contexts):
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Browser) -> AsyncIterator[Browser]:
+    """Whatever a test opens in it is closed: pages, cookies, storage."""
+    yield chromium
+    for context in list(chromium.contexts):
         await context.close()
 
 
-def chromium() -> str:
+async def opened(
+    browser: Browser, url: str, complaints: list[str], *, patience_ms: int, **options: Any
+) -> Page:
+    """A person's own browser at a page; what its console says goes to the complaints."""
+    context = await browser.new_context(**options)
+    context.set_default_timeout(patience_ms)
+    page = await context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    await page.goto(url)
+    return page
+
+
+async def ask(page: Page, text: str) -> None:
+    await page.fill("#prompt", text)
+    await page.press("#prompt", "Enter")
+
+
+def serious(complaints: list[str]) -> list[str]:
+    """Without what a browser says of every call that a test makes fail."""
+    return [said for said in complaints if not said.startswith("Failed to load resource")]
+
+
+def _executable() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     return found or missing("Chromium (chromium on PATH), to open the page")

@@ -11,27 +11,14 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from bot.platforms.web.settings import WebSettings
-from tests.bot.platforms.web.conftest import Site, browsing, forget, serving
+from tests.bot.platforms.web.conftest import DONE, Site, ask, opened, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOSTILE = '<img src=x onerror="document.title=1"> </script><script>document.title=1</script> **b** “٣” שלום'
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "is_mobile": True, "has_touch": True}
 WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-DONE = ".frame img:not(.preview)"
 CAT: Any = {"name": "cat.png", "mimeType": "image/png", "buffer": b"\x89PNG tiny"}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    async with browsing() as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def browser(chromium: Browser) -> AsyncIterator[Browser]:
-    yield chromium
-    await forget(chromium)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -42,20 +29,10 @@ async def site(settings: WebSettings) -> AsyncIterator[Site]:
 
 
 async def visit(browser: Browser, site: Site, **options: Any) -> Page:
-    """A person's own browser at the page; what its console complains of fails the test (see `site`)."""
-    context = await browser.new_context(**options)
-    context.set_default_timeout(6000)
-    page = await context.new_page()
-    page.on("pageerror", lambda error: site.complaints.append(str(error)))
-    page.on("console", lambda said: site.complaints.append(said.text) if said.type == "error" else None)
-    await page.goto(site.url)
+    """Somebody at the page; what the console complains of fails the test (see `site`)."""
+    page = await opened(browser, site.url, site.complaints, patience_ms=6000, **options)
     await expect(page.locator("#empty")).to_be_visible()
     return page
-
-
-async def ask(page: Page, text: str) -> None:
-    await page.fill("#prompt", text)
-    await page.press("#prompt", "Enter")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
