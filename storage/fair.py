@@ -2,8 +2,8 @@
 
 Start-time fair queueing (Goyal, Vin and Cheng, 1996): each flow has the virtual start of its next job; the
 least goes first, virtual time becomes that start, and the flow's next start is its cost later. Tiers share by
-weight in the same way, one level up; the tier named `*` keeps virtual time between them. A flow or tier that
-slept is not owed its sleep: its start counts as at least the present virtual time when it is served.
+weight in the same way, one level up. A flow or tier that slept is not owed its sleep: its start is at least virtual
+time when it comes, or counts as that when it is served.
 
 `flows` keeps these values as rows and claims by them; the forecast plays them forward.
 """
@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence, Set
 
 import msgspec
 
-BETWEEN = "*"
 NEXT_MAX = 8
 """Among so many first flows of a tier a job for a warm model is looked for."""
 
@@ -25,7 +24,9 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     weight: int
     start_us: int
-    now_us: int
+    now_us: int  # virtual time inside it
+    at_us: int = 0  # virtual time between the tiers when it was served last
+    from_us: int = 0  # no flow's turn is before this
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     job: int | None = None
     model: str = ""
     more: bool = False  # whether the flow may run another one beside it
+    served_job: int = 0  # the one that was served before this one
 
 
 class Affinity(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,15 +91,12 @@ class Turns:
 
 
 def served(tiers: dict[str, Tier], start_us: int, head: Head) -> dict[str, Tier]:
-    """The two virtual times after a job of this head: inside its tier, where it was the turn of `start_us`,
-    and between the tiers."""
-    tier, between = tiers[head.tier], tiers.get(BETWEEN) or Tier(name=BETWEEN, weight=0, start_us=0, now_us=0)
-    at = max(tier.start_us, between.now_us)
+    """Its tier after a job of this head, when it was the turn of `start_us` there."""
+    tier = tiers[head.tier]
+    at = max(tier.start_us, *(each.at_us for each in tiers.values()))
     charge = (head.cost_us + head.debt_us) // max(tier.weight, 1)
-    return {
-        tier.name: msgspec.structs.replace(tier, start_us=at + charge, now_us=max(tier.now_us, start_us)),
-        BETWEEN: msgspec.structs.replace(between, now_us=at),
-    }
+    now = max(tier.now_us, start_us)
+    return {tier.name: msgspec.structs.replace(tier, start_us=at + charge, now_us=now, at_us=at)}
 
 
 def choose(first: Sequence[Head], affinity: Affinity) -> int:

@@ -15,7 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, bindparam, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
-from storage import flows
+from storage import flows, turns
 from storage.database import Overtaken
 from storage.fair import NEXT_MAX, Affinity, Turn
 from storage.prepared import Prepared
@@ -192,14 +192,14 @@ def claim(
     window = (
         1 << (limit - 1 + (NEXT_MAX - 1 if affinity else 0)).bit_length()
     )  # few statements serve all limits
-    tiers, heads = flows.open_claim(session, window=window, one=limit == 1)
+    tiers, heads = turns.open_claim(session, window=window, one=limit == 1)
     claimed = list[Job]()
-    while turns := flows.pick(tiers, heads, limit=limit - len(claimed), affinity=affinity):
-        tiers = flows.advance(session, tiers, turns)
-        claimed += _take(session, turns, owner, lease_seconds)
-        if len(claimed) == limit or not any(turn.head.more for turn in turns):
+    while next_ones := turns.pick(tiers, heads, limit=limit - len(claimed), affinity=affinity):
+        tiers = flows.advance(session, tiers, next_ones)
+        claimed += _take(session, next_ones, owner, lease_seconds)
+        if len(claimed) == limit or not any(turn.head.more for turn in next_ones):
             break
-        heads = flows.heads(session, tiers, window=window, one=len(claimed) + 1 == limit)
+        heads = turns.heads(session, tiers, window=window, one=len(claimed) + 1 == limit)
     return claimed
 
 

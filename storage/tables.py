@@ -88,7 +88,7 @@ class IdentityRow(Row):
 
 
 class TierRow(Row):
-    """One class of flows in the fair order; the row named `*` holds the virtual time between the tiers."""
+    """One class of flows in the fair order."""
 
     __tablename__ = "tiers"
     __table_args__ = ROOMY
@@ -97,23 +97,17 @@ class TierRow(Row):
     weight: Mapped[Amount]
     start_us: Mapped[Amount]  # virtual start of the tier's next job
     now_us: Mapped[Amount]  # virtual time inside the tier
+    at_us: Mapped[Amount] = mapped_column(server_default="0")  # virtual time between them when last served
+    from_us: Mapped[Amount] = mapped_column(server_default="0")  # no turn is or will be before this
+    past_us: Mapped[Amount] = mapped_column(server_default="0")  # nor before this, once every transaction
+    past_xid: Mapped[Amount] = mapped_column(server_default="0")  # that is older than this one has ended
 
 
 class FlowRow(Row):
-    """One account's jobs in one tier."""
+    """One account's jobs in one tier. None of its columns that change is in an index: it is updated in place."""
 
     __tablename__ = "flows"
-    __table_args__ = (
-        Index(
-            "ix_flows_fair",
-            "tier",
-            "start_us",
-            "account_id",
-            sqlite_where=text("eligible"),
-            postgresql_where=text("eligible"),
-        ),
-        ROOMY,
-    )
+    __table_args__ = ROOMY
 
     account_id: Mapped[AccountId] = mapped_column(primary_key=True)
     tier: Mapped[Word] = mapped_column(ForeignKey("tiers.name"), primary_key=True)
@@ -126,6 +120,25 @@ class FlowRow(Row):
     running: Mapped[int] = mapped_column(default=0)
     cap: Mapped[int] = mapped_column(default=1)
     eligible: Mapped[bool] = mapped_column(default=False)  # waiting > 0 and running < cap
+    served_job: Mapped[Amount] = mapped_column(
+        server_default="0"
+    )  # all that wait are newer; not positive: not known, and another number each time
+
+
+class TurnRow(Row):
+    """A flow that may run a job, in the order of turns: an index of `flows`, kept by triggers on that table.
+
+    Apart, because PostgreSQL makes a new entry in every index for an update that changes an indexed column: each
+    lookup of a busy flow then walks over all that an old snapshot still sees. Whoever makes `flows` anew (Alembic's
+    batch mode does) has to make its triggers again: see migration 0012.
+    """
+
+    __tablename__ = "turns"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    tier: Mapped[Word] = mapped_column(primary_key=True)
+    start_us: Mapped[int] = mapped_column(BigInt, primary_key=True)
+    account_id: Mapped[int] = mapped_column(BigInt, primary_key=True)
 
 
 class JobRow(Row):

@@ -91,6 +91,37 @@ def _commit_lazily_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return "''"
 
 
+class oldest_xid(GenericFunction[int]):  # noqa: N801
+    """All of PostgreSQL's transactions older than this number have ended. On SQLite, which writes one after the
+    other, it is 0."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+class next_xid(GenericFunction[int]):  # noqa: N801
+    """Transactions that begin to write after this statement has begun have this number or a later one."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(oldest_xid, "postgresql")
+def _oldest_xid_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return "CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)"
+
+
+@compiles(next_xid, "postgresql")
+def _next_xid_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
+    return "CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)"
+
+
+@compiles(oldest_xid, "sqlite")
+@compiles(next_xid, "sqlite")
+def _xid_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
+    return "0"
+
+
 def insert_for(session: Session) -> Any:
     """The dialect's INSERT, which knows ON CONFLICT."""
     return postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert

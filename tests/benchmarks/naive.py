@@ -31,7 +31,6 @@ from bot.jobs.submit import Ask
 from generators import requests
 from storage.artifacts import NewArtifact
 from storage.database import sqlite_engine
-from storage.flows import BETWEEN
 from storage.ledger import RANKS
 from storage.tables import (
     AccountRow,
@@ -238,12 +237,8 @@ def _claim_one(session: Session, owner: str) -> JobRow | None:
     flow.running += 1
     flow.eligible = flow.waiting > 0 and flow.running < flow.cap
     session.flush()
-    between = session.get(TierRow, BETWEEN)
-    assert between is not None
-    tier_start = max(tier.start_us, between.now_us)
-    tier.now_us, tier.start_us = start, tier_start + job.cost_us // max(tier.weight, 1)
-    session.flush()
-    between.now_us = tier_start
+    at = max(tier.start_us, session.scalar(select(func.max(TierRow.at_us))) or 0)
+    tier.now_us, tier.at_us, tier.start_us = start, at, at + job.cost_us // max(tier.weight, 1)
     session.flush()
     return job
 

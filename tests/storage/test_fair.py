@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, select, text, update
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from storage import accounts, flows, jobs
 from storage.accounts import Identity
 from storage.database import Database, Session
-from storage.fair import BETWEEN, Affinity, Head, Tier, Turns, next_start
+from storage.fair import Affinity, Head, Tier, Turns, next_start
 from storage.prepared import send
-from storage.tables import FlowRow, JobRow
+from storage.tables import FlowRow, JobRow, TierRow
 from tests.conftest import NOON
 
 _numbers = itertools.count()
@@ -28,10 +29,7 @@ COSTS = st.lists(st.integers(1, 60), min_size=1, max_size=7)  # seconds
 
 
 def tiers(**weights: int) -> list[Tier]:
-    return [
-        Tier(name=name, weight=weight, start_us=0, now_us=0)
-        for name, weight in (weights | {BETWEEN: 0}).items()
-    ]
+    return [Tier(name=name, weight=weight, start_us=0, now_us=0) for name, weight in weights.items()]
 
 
 def jain(values: Sequence[float]) -> float:
@@ -106,12 +104,13 @@ def _again(turns: Turns, head: Head, passed_us: int) -> Turns:
 def _queue(session: Session, name: str, *models: str, cost_us: int = 3_000_000, cap: int = 9) -> list[int]:
     flows.define_tiers(session, {"free": 10, "pro": 40})
     account = accounts.resolve(session, Identity(platform="web", external_id=name), NOON)
-    new = [
-        jobs.NewJob(key=f"k{next(_numbers)}", account=account, tier="free", kind="image", model=model, words="w",
-                    request=b"{}", address=b"{}", cost_us=cost_us, price=1)
-        for model in models
-    ]  # fmt: skip
-    return [jobs.add(session, each, NOON, cap=cap) for each in new]
+    return [_add(session, account, model, cost_us=cost_us, cap=cap) for model in models]
+
+
+def _add(session: Session, account: int, model: str, *, cost_us: int = 3_000_000, cap: int = 9) -> int:
+    new = jobs.NewJob(key=f"k{next(_numbers)}", account=account, tier="free", kind="image", model=model, words="w",
+                      request=b"{}", address=b"{}", cost_us=cost_us, price=1)  # fmt: skip
+    return jobs.add(session, new, NOON, cap=cap)
 
 
 async def claim(database: Database, limit: int = 1, *, warm: str = "", patience: float = 10) -> list[int]:
@@ -165,6 +164,12 @@ def _cancel(session: Session, job: int) -> None:
     jobs.cancel(session, found, NOON)
 
 
+def _give_back(session: Session, job: int) -> None:
+    found = jobs.lock(session, job)
+    assert found is not None
+    jobs.give_back(session, found)
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_a_claim_that_somebody_else_overtakes_takes_nothing_back_and_begins_again(
     database: Database, database_url: str
@@ -178,6 +183,44 @@ async def test_a_claim_that_somebody_else_overtakes_takes_nothing_back_and_begin
     assert (await database.read(jobs.get, third)).state == "running"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_job_that_comes_back_while_a_newer_one_is_claimed_is_the_next(
+    database: Database, database_url: str
+) -> None:
+    first, second, _ = await database.run(_queue, "ann", "a", "a", "a")
+    assert await claim(database) == [first]
+    assert await _behind(database_url, claim(database), lambda session: _give_back(session, first)) == [
+        second
+    ]
+    assert await claim(database) == [first]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_who_queues_so_slowly_that_virtual_time_moves_on_meanwhile_is_not_passed_over(
+    database: Database, database_url: str
+) -> None:
+    """Claims look from where no turn can be before; that stays behind whoever has begun to write."""
+    [early] = await database.run(_queue, "ann", "a")
+    assert await claim(database) == [early]
+    ann = (await database.read(jobs.get, early)).account  # type: ignore[union-attr]
+    for name in ("bob", "cid"):
+        await database.run(_queue, name, *"aaaaaa")
+    async with _open(database_url) as (slow, do):
+        await do(lambda session: _add(session, ann, "a"))
+        for _ in range(8):  # up to 6 s of virtual time; hers is 3 s
+            await claim(database)
+        await slow.commit()
+    [late] = await claim(database)
+    assert (await database.read(jobs.get, late)).account == ann  # type: ignore[union-attr]
+    for _ in range(2):
+        await claim(database)
+    assert all(start > 0 for start in await database.read(_looked_from))
+
+
+def _looked_from(session: Session) -> list[int]:
+    return list(session.scalars(select(TierRow.from_us).where(TierRow.now_us > 0)))
+
+
 ONE: dict[str, int] = {"lease_seconds": 30, "limit": 1}
 
 
@@ -185,16 +228,23 @@ async def _behind(
     url: str, claiming: Coroutine[Any, Any, list[int]], work: Callable[[Session], Any]
 ) -> list[int]:
     """What is claimed by who waits for a transaction that has done its work and then commits."""
-    engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
-    async with asyncio.timeout(20), engine.connect() as connection, asyncio.TaskGroup() as group:
-        await connection.begin()
-        await connection.run_sync(lambda sync: _work(sync, work))
+    async with asyncio.timeout(20), _open(url) as (connection, do), asyncio.TaskGroup() as group:
+        await do(work)
         task = group.create_task(claiming)
         while not await connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
             await asyncio.sleep(0.005)
         await connection.commit()
-    await engine.dispose()
     return task.result()
+
+
+@asynccontextmanager
+async def _open(url: str) -> AsyncIterator[tuple[AsyncConnection, Callable[..., Any]]]:
+    """A transaction that stays open until its connection commits, and what does work in it."""
+    engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
+    async with engine.connect() as connection:
+        await connection.begin()
+        yield connection, lambda work: connection.run_sync(lambda sync: _work(sync, work))
+    await engine.dispose()
 
 
 def _work(connection: Connection, work: Callable[[Session], Any]) -> None:

@@ -10,6 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
@@ -27,7 +28,7 @@ from sqlalchemy import delete, func, select
 from storage import accounts, flows, jobs
 from storage.accounts import Identity
 from storage.database import Database, Session, connect
-from storage.tables import FlowRow, JobRow, TierRow
+from storage.tables import FlowRow, JobRow, TierRow, TurnRow
 from tests.conftest import NOON
 
 PEOPLE, TIERS = 4, ("free", "pro", "relaxed")
@@ -42,6 +43,7 @@ class Line:
     cap: int = 1
     waiting: dict[int, int] = field(default_factory=dict)  # job -> cost
     running: dict[int, int] = field(default_factory=dict)
+    later: dict[int, int] = field(default_factory=dict)  # to be tried again
 
 
 class Model:
@@ -55,6 +57,7 @@ class Model:
     def submit(self, flow: Flow, job: int, cost: int, cap: int) -> None:
         line = self.lines.setdefault(flow, Line())
         line.waiting[job], line.cap = cost, cap
+        line.start = max(line.start, self.nows[flow[0]])
 
     def claim(self) -> int | None:
         able = [flow for flow, line in self.lines.items() if line.waiting and len(line.running) < line.cap]
@@ -66,13 +69,13 @@ class Model:
         cost = line.running[job] = line.waiting.pop(job)
         self.now = max(self.now, self.starts[tier])
         self.starts[tier] = self.now + (cost + line.debt) // self.weights[tier]
-        self.nows[tier] = max(self.nows[tier], line.start)
-        line.start, line.debt = max(line.start, self.nows[tier]) + cost, 0
+        self.nows[tier] = line.start
+        line.start, line.debt = line.start + cost, 0
         return job
 
     def owes(self, flow: Flow, more: int) -> None:
-        self.lines[flow].start += more
-        self.lines[flow].debt += more
+        line = self.lines[flow]
+        line.start, line.debt = max(line.start + more, self.nows[flow[0]]), line.debt + more
 
     def join(self, source: Flow, target: Flow, cap: int | None) -> None:
         if (gone := self.lines.pop(source, None)) is None:
@@ -83,6 +86,7 @@ class Model:
         line.start = max(line.start, self.nows[target[0]]) + max(gone.start - self.nows[source[0]], 0)
         line.waiting |= gone.waiting
         line.running |= gone.running
+        line.later |= gone.later
 
     def flow_of(self, job: int) -> Flow:
         return next(f for f, line in self.lines.items() if job in line.waiting or job in line.running)
@@ -124,16 +128,30 @@ class Fair(RuleBasedStateMachine):
         flow = self.model.flow_of(job)
         self.do(_end, job, used, how)
         cost = self.model.lines[flow].running.pop(job)
-        if how == "give_back":
-            used, self.model.lines[flow].waiting[job] = 0, cost
+        match how:
+            case "give_back":
+                used, self.model.lines[flow].waiting[job] = 0, cost
+            case "retry":
+                self.model.lines[flow].later[job] = cost
         self.model.owes(flow, used - cost)
+
+    @rule()
+    def retries_are_due(self) -> None:
+        self.do(jobs.due, NOON + timedelta(minutes=1))
+        for flow, line in self.model.lines.items():
+            if line.later:
+                line.waiting |= line.later
+                line.later = {}
+                self.model.owes(flow, 0)
 
     @precondition(lambda self: self.model.all("waiting"))
     @rule(data=st.data())
     def cancel_waiting(self, data: Any) -> None:
         job = data.draw(st.sampled_from(self.model.all("waiting")))
         self.do(_end, job, 0, "cancel")
-        self.model.lines[self.model.flow_of(job)].waiting.pop(job)
+        flow = self.model.flow_of(job)
+        self.model.lines[flow].waiting.pop(job)
+        self.model.owes(flow, 0)
 
     @rule(one=st.integers(0, PEOPLE - 1), other=st.integers(0, PEOPLE - 1))
     def merge(self, one: int, other: int) -> None:
@@ -169,6 +187,13 @@ class Fair(RuleBasedStateMachine):
             assert (waits, runs) == (counted[*flow, "available"], counted[*flow, "running"])
             assert (waits, runs) == (len(line.waiting), len(line.running))
             assert eligible == (waits > 0 and runs < line.cap)
+
+    @invariant()
+    def the_line_is_those_who_may_run_a_job_and_nobody_in_it_is_overlooked(self) -> None:
+        if hasattr(self, "model"):
+            line, able, looked_from = self.do(_line)
+            assert line == able
+            assert all(start >= looked_from[tier] for tier, start, _ in line)
 
     @invariant()
     def virtual_time_never_goes_back(self) -> None:
@@ -236,6 +261,15 @@ def _counts(session: Session) -> Counter[tuple[str, int, str]]:
     columns = (JobRow.tier, JobRow.account_id, JobRow.state)
     rows = session.execute(select(*columns, func.count()).group_by(*columns))
     return Counter({(tier, account, state): count for tier, account, state, count in rows})
+
+
+def _line(session: Session) -> tuple[set[Any], set[Any], dict[str, int]]:
+    """The turns; what they are to be, from the flows; from where claims look."""
+    columns = [(row.tier, row.start_us, row.account_id) for row in (TurnRow, FlowRow)]
+    turns, able = (select(*each) for each in columns)
+    looked_from = session.execute(select(TierRow.name, TierRow.from_us))
+    found = ({tuple(row) for row in session.execute(each)} for each in (turns, able.where(FlowRow.eligible)))
+    return (*found, dict(map(tuple, looked_from)))
 
 
 def _virtual_times(session: Session) -> list[Any]:
