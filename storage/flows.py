@@ -43,6 +43,7 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     account: int
     tier: str
     start_us: int
+    waiting: int
     running: int
     cap: int
 
@@ -159,12 +160,11 @@ def change_tier(session: Session, account: int, source: str, target: str, *, cap
 def snapshot(session: Session) -> tuple[list[Tier], list[Flow]]:
     """What the forecast of queue places starts from."""
     tiers = list(tiers_of(session.execute(select(*TIERS)).all()).values())
+    columns = (FlowRow.account_id, FlowRow.tier, FlowRow.start_us, FlowRow.waiting, FlowRow.running)
     flows = [
-        Flow(account=account, tier=tier, start_us=start, running=running, cap=cap)
-        for account, tier, start, running, cap in session.execute(
-            select(FlowRow.account_id, FlowRow.tier, FlowRow.start_us, FlowRow.running, FlowRow.cap).where(
-                (FlowRow.waiting > 0) | (FlowRow.running > 0)
-            )
+        Flow(account=account, tier=tier, start_us=start, waiting=waiting, running=running, cap=cap)
+        for account, tier, start, waiting, running, cap in session.execute(
+            select(*columns, FlowRow.cap).where((FlowRow.waiting > 0) | (FlowRow.running > 0))
         )
     ]
     return tiers, flows

@@ -319,13 +319,12 @@ def lost(session: Session, *, limit: int = 100) -> list[Job]:
 
 def overdue(session: Session, now: datetime, *, tiers: dict[str, int], limit: int = 100) -> list[Job]:
     """Jobs that have waited longer than their tier allows (seconds), locked."""
-    late = [
-        and_(JobRow.tier == tier, JobRow.created_at <= now - timedelta(seconds=wait))
-        for tier, wait in tiers.items()
-    ]
-    if not late:
+    if not tiers:
         return []
-    return _locked(session, and_(JobRow.state.in_(("available", "retryable")), or_(*late)), limit)
+    since = {tier: now - timedelta(seconds=wait) for tier, wait in tiers.items()}
+    late = or_(*(and_(JobRow.tier == tier, JobRow.created_at <= time) for tier, time in since.items()))
+    old = JobRow.created_at <= max(since.values())  # what waits for less long is not even looked at
+    return _locked(session, and_(JobRow.state.in_(("available", "retryable")), old, late), limit)
 
 
 def all_lost(session: Session) -> int:
@@ -337,12 +336,15 @@ def all_lost(session: Session) -> int:
 
 
 def pending(session: Session, *, limit: int = 2000) -> list[Pending]:
-    """Jobs that run, and those that wait, oldest first: what the forecast plays forward."""
+    """Jobs that run, and the first of those that wait, oldest first: what the forecast plays forward."""
     columns = (JobRow.id, JobRow.account_id, JobRow.tier, JobRow.cost_us)
     found = select(*columns, JobRow.started_at).where(JobRow.state == "running")
     runs = session.execute(found.order_by(JobRow.id).limit(limit)).all()
     waits = session.execute(
-        select(*columns, literal(None)).where(JobRow.state == "available").order_by(JobRow.id).limit(limit)
+        select(*columns, literal(None))
+        .where(JobRow.state == "available")
+        .order_by(JobRow.created_at, JobRow.id)
+        .limit(limit)
     )
     return [
         Pending(id=job, account=account, tier=tier, cost_us=cost, started_at=started)

@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from storage import schema
+from storage import schema, triggers
 from storage.transfer import TransferError
 
 MAGIC = b"SQLite format 3\0"
@@ -23,11 +23,11 @@ def judge(path: Path) -> None:
             connection.execute("PRAGMA trusted_schema = OFF")
             found = connection.execute("PRAGMA quick_check(1)").fetchone()
             code = connection.execute(
-                "SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')"
-            ).fetchone()
+                "SELECT sql FROM sqlite_master WHERE type IN ('trigger', 'view')"
+            ).fetchall()
     except sqlite3.DatabaseError as error:
         raise TransferError(f"The copy of the database is damaged: {error}.") from error
-    if found != ("ok",) or code:
+    if found != ("ok",) or not {sql for (sql,) in code} <= triggers.KNOWN:
         raise TransferError("The copy of the database is damaged or not Atelier's.")
 
 

@@ -130,7 +130,7 @@ class TurnRow(Row):
 
     Apart, because PostgreSQL makes a new entry in every index for an update that changes an indexed column: each
     lookup of a busy flow then walks over all that an old snapshot still sees. Whoever makes `flows` anew (Alembic's
-    batch mode does) has to make its triggers again: see migration 0012.
+    batch mode does) has to make its triggers again: see `storage.triggers`.
     """
 
     __tablename__ = "turns"
@@ -154,7 +154,7 @@ class JobRow(Row):
         Index(
             "ix_jobs_live",
             "state",
-            "id",
+            "created_at",
             sqlite_where=text("state IN ('available', 'running', 'retryable')"),
             postgresql_where=text("state IN ('available', 'running', 'retryable')"),
         ),

@@ -3,6 +3,7 @@
 One law for cost and latency: what devices deliver, as observed, is shared equally by the jobs on them, and a job
 is done when it has had its cost. Whose turn is next is `storage.fair`'s decision, caps included; so what is
 promised is what will happen unless others join, leave, or costs turn out otherwise. `Accuracy` tells how it did.
+Of a very long line only the oldest jobs are known: from the first turn of another one on nothing is promised.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from statistics import fmean
 
 import msgspec
+from msgspec.structs import replace
 
 from storage.fair import Head, Tier, Turns, next_start
 from storage.flows import Flow
@@ -46,15 +48,14 @@ class _Line(msgspec.Struct):
     start_us: int = 0
     running: int = 0
     cap: int = 1
+    unknown: int = 0  # so many more jobs wait than were looked at
     jobs: deque[Pending] = msgspec.field(default_factory=deque[Pending])
 
     def head(self) -> Head | None:
-        if not self.jobs or self.running >= self.cap:
+        if not (self.jobs or self.unknown > 0) or self.running >= self.cap:
             return None
-        job = self.jobs[0]
-        return Head(
-            account=self.account, tier=self.tier, start_us=self.start_us, cost_us=job.cost_us, job=job.id
-        )
+        turn = Head(account=self.account, tier=self.tier, start_us=self.start_us)
+        return replace(turn, cost_us=self.jobs[0].cost_us, job=self.jobs[0].id) if self.jobs else turn
 
 
 class _Devices:
@@ -92,7 +93,9 @@ def places(
     """Where each waiting job stands. `pending`: those that wait (oldest first) and those that run."""
     devices = _Devices(capacity if capacity.slots and capacity.rate_us else UNKNOWN)
     lines = {
-        (flow.tier, flow.account): _Line(flow.account, flow.tier, flow.start_us, flow.running, flow.cap)
+        (flow.tier, flow.account): _Line(
+            flow.account, flow.tier, flow.start_us, flow.running, flow.cap, flow.waiting
+        )
         for flow in flows
     }
     running = [job for job in pending if job.started_at is not None]
@@ -100,6 +103,7 @@ def places(
         line = lines.setdefault((job.tier, job.account), _Line(job.account, job.tier))
         if job.started_at is None:
             line.jobs.append(job)
+            line.unknown -= 1
         else:
             devices.put(job.id, line, _owed_us(job, now, devices.capacity, len(running)))
     return _play(Turns(tiers, filter(None, (line.head() for line in lines.values()))), lines, devices)
@@ -108,8 +112,12 @@ def places(
 def _play(turns: Turns, lines: dict[tuple[str, int], _Line], devices: _Devices) -> dict[int, Place]:
     started: dict[int, tuple[int, float]] = {}
     found: dict[int, Place] = {}
+    known = True
     while True:
-        while not devices.full and (turn := turns.take()):
+        while known and not devices.full and (turn := turns.take()):
+            if turn.head.job is None:
+                known = False
+                break
             line = lines[turn.head.tier, turn.head.account]
             job = line.jobs.popleft()
             line.start_us, line.running = next_start(turn), line.running + 1

@@ -1,7 +1,9 @@
-"""turns: the order of the flows apart from the flows"""
+"""turns: the order of the flows apart from the flows; live jobs by age, for those who have waited too long"""
 
 import sqlalchemy as sa
 from alembic import op
+
+from storage.triggers import TURNS
 
 revision = "0012"
 down_revision = "0011"
@@ -12,27 +14,15 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 ADDED = {"tiers": ("at_us", "from_us", "past_us", "past_xid"), "flows": ("served_job",)}
 
 FAIR = {"sqlite_where": sa.text("eligible"), "postgresql_where": sa.text("eligible")}
-LEAVE = "DELETE FROM turns WHERE tier = OLD.tier AND start_us = OLD.start_us AND account_id = OLD.account_id"
-JOIN = "INSERT INTO turns (tier, start_us, account_id) SELECT NEW.tier, NEW.start_us, NEW.account_id"
-MOVED = "OLD.eligible <> NEW.eligible OR NEW.eligible AND OLD.start_us <> NEW.start_us"
-BODY = f"IF OLD.eligible THEN {LEAVE}; END IF; IF NEW.eligible THEN {JOIN}; END IF; RETURN NULL;"
-"""OLD is NULL in an INSERT, NEW in a DELETE. A flow's account and tier never change."""
-TRIGGERS = {
-    "sqlite": (
-        f"CREATE TRIGGER flows_joined AFTER INSERT ON flows BEGIN {JOIN} WHERE NEW.eligible; END",
-        f"CREATE TRIGGER flows_moved AFTER UPDATE ON flows WHEN {MOVED} BEGIN {LEAVE}; {JOIN} WHERE NEW.eligible; END",
-        f"CREATE TRIGGER flows_left AFTER DELETE ON flows BEGIN {LEAVE}; END",
-    ),
-    "postgresql": (
-        f"CREATE OR REPLACE FUNCTION keep_turns() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {BODY} END $$",
-        "CREATE TRIGGER flows_joined AFTER INSERT ON flows FOR EACH ROW EXECUTE FUNCTION keep_turns()",
-        f"CREATE TRIGGER flows_moved AFTER UPDATE ON flows FOR EACH ROW WHEN ({MOVED}) EXECUTE FUNCTION keep_turns()",
-        "CREATE TRIGGER flows_left AFTER DELETE ON flows FOR EACH ROW EXECUTE FUNCTION keep_turns()",
-    ),
+LIVE = {
+    f"{name}_where": sa.text("state IN ('available', 'running', 'retryable')")
+    for name in ("sqlite", "postgresql")
 }
 
 
 def upgrade() -> None:
+    op.drop_index("ix_jobs_live", table_name="jobs")
+    op.create_index("ix_jobs_live", "jobs", ["state", "created_at"], **LIVE)
     op.drop_index("ix_flows_fair", table_name="flows")
     for table, names in ADDED.items():
         for name in names:
@@ -46,7 +36,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.execute(
-        "UPDATE tiers SET at_us = (SELECT now_us FROM tiers AS between_them WHERE name = '*') WHERE name <> '*'"
+        "UPDATE tiers SET at_us = coalesce((SELECT now_us FROM tiers AS between_them WHERE name = '*'), 0) WHERE name <> '*'"
     )
     op.execute("DELETE FROM tiers WHERE name = '*'")
     op.execute(
@@ -55,7 +45,7 @@ def upgrade() -> None:
     op.execute(
         "INSERT INTO turns (tier, start_us, account_id) SELECT tier, start_us, account_id FROM flows WHERE eligible"
     )
-    for trigger in TRIGGERS[op.get_bind().dialect.name]:
+    for trigger in TURNS[op.get_bind().dialect.name]:
         op.execute(trigger)
 
 
@@ -73,3 +63,5 @@ def downgrade() -> None:
         for name in names:
             op.drop_column(table, name)
     op.create_index("ix_flows_fair", "flows", ["tier", "start_us", "account_id"], **FAIR)
+    op.drop_index("ix_jobs_live", table_name="jobs")
+    op.create_index("ix_jobs_live", "jobs", ["state", "id"], **LIVE)

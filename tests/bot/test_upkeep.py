@@ -325,6 +325,7 @@ def test_parts_that_do_not_fit_are_refused(
     ("statement", "words"),
     [
         ("CREATE TRIGGER t AFTER INSERT ON jobs BEGIN DELETE FROM entries; END", "not Atelier's"),
+        ("CREATE TRIGGER flows_too AFTER DELETE ON flows BEGIN DELETE FROM turns; END", "not Atelier's"),
         ("CREATE VIEW v AS SELECT 1", "not Atelier's"),
         ("DROP TABLE lots", "not one of Atelier"),
         ("UPDATE alembic_version SET version_num = '0000'", "manifest"),

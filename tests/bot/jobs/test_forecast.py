@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,7 +20,7 @@ from storage.records import Capacity
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SECOND = 1_000_000
 TIERS = [Tier(name=name, weight=weight, start_us=0, now_us=0)
-         for name, weight in (("free", 10), ("pro", 40), ("relaxed", 1), ("*", 0))]  # fmt: skip
+         for name, weight in (("free", 10), ("pro", 40), ("relaxed", 1))]  # fmt: skip
 
 
 def waits(job: int, account: int, seconds: float = 10, tier: str = "free") -> Pending:
@@ -32,16 +33,23 @@ def runs(job: int, account: int, seconds: float, since: float) -> Pending:
 
 
 def places(
-    pending: list[Pending], *, devices: int = 1, slots: int = 1, rate: float = 1.0, cap: int = 99
+    pending: list[Pending],
+    *,
+    known: int = 9999,
+    devices: int = 1,
+    slots: int = 1,
+    rate: float = 1.0,
+    cap: int = 99,
 ) -> dict[int, Place]:
-    running = [job.account for job in pending if job.started_at]
+    """Only the first `known` of these jobs are looked at."""
+    running = Counter(job.account for job in pending if job.started_at)
+    waiting = Counter((job.account, job.tier) for job in pending if not job.started_at)
     flows = [
-        Flow(account=account, tier=tier, start_us=0, running=running.count(account), cap=cap)
+        Flow(account=account, tier=tier, start_us=0, waiting=waiting[account, tier], running=running[account], cap=cap)
         for account, tier in {(job.account, job.tier) for job in pending}
-    ]
-    return forecast.places(
-        TIERS, flows, pending, NOW, Capacity(devices=devices, slots=slots, rate_us=round(rate * SECOND))
-    )
+    ]  # fmt: skip
+    capacity = Capacity(devices=devices, slots=slots, rate_us=round(rate * SECOND))
+    return forecast.places(TIERS, flows, pending[:known], NOW, capacity)
 
 
 def order(found: dict[int, Place]) -> list[int]:
@@ -51,6 +59,14 @@ def order(found: dict[int, Place]) -> list[int]:
 def test_one_person_with_many_jobs_goes_in_turn_with_others() -> None:
     found = places([*(waits(number, 1) for number in range(4)), waits(9, 2)])
     assert order(found).index(9) == 1
+
+
+def test_of_a_line_too_long_to_be_looked_at_only_what_goes_before_the_unknown_is_promised() -> None:
+    line = [*(waits(number, 1) for number in range(5)), waits(5, 2), waits(6, 3), waits(7, 2)]
+    assert order(places(line)) == [0, 5, 6, 1, 7, 2, 3, 4]
+    assert order(places(line, known=7)) == [0, 5, 6, 1]
+    assert order(places(line, known=6)) == [0, 5]
+    assert places(line, known=6)[5] == places(line)[5]
 
 
 def test_long_jobs_make_room_for_short_ones() -> None:
