@@ -1,7 +1,8 @@
 """The fair order as rows: what `fair` does with values, shared by all dispatchers and kept over restarts.
 
 A flow is one account's jobs in one tier: its virtual start, its counts (always those of its jobs), and whether it
-may run another. Queueing and finishing touch one flow only; who claims locks the tiers, one after the other.
+may run another: then it has a turn (see `turns`). Queueing and finishing touch one flow only; who claims locks the
+tiers, one after the other.
 What a job took beyond its prediction moves its flow's start at once, and its tier's when the flow is next served.
 """
 
