@@ -21,6 +21,10 @@ class ModelUnavailable(Exception):
     """The model cannot be loaded; the text is a sentence for the operator."""
 
 
+class LoraUnavailable(ModelUnavailable):
+    """The model can be used, but not with this LoRA."""
+
+
 class Pulse:
     """What the engine is at and when it last got something done; read by the thread that sends heartbeats."""
 

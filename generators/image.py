@@ -27,7 +27,7 @@ from generators import (
     source,
     starts,
 )
-from generators.engine import Host, ModelUnavailable
+from generators.engine import Host, LoraUnavailable, ModelUnavailable
 from generators.hub import Failure, Hub, Task
 from generators.image_call import arguments, fitted, negative, rows_of_step, strength
 from generators.job import Job
@@ -82,6 +82,8 @@ class ImageRunner:
             self._take(job)
         except source.SourceRefused as error:
             job.fail("bad_input", str(error))
+        except LoraUnavailable as error:
+            job.fail("lora_unavailable", str(error))
         except ModelUnavailable as error:
             job.fail("model_unavailable", str(error))
         except MemoryError:

@@ -22,6 +22,7 @@ FailureCode = Literal[
     "worker_lost",  # the process died or hung: retry
     "out_of_memory",  # even alone: not again on this device
     "model_unavailable",  # folder missing, half-downloaded, pickled, unknown class, too big
+    "lora_unavailable",  # missing, damaged, or of another family
     "bad_input",  # the source picture could not be read
     "prompt_too_long",  # there is no room for an answer
     "bad_output",  # NaN or empty result

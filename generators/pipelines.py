@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from generators import hardware, schedulers, starts, weights
-from generators.engine import ModelUnavailable
+from generators.engine import LoraUnavailable, ModelUnavailable
 from generators.models import Model
 from generators.requests import ImageToImage, Inpaint, LoraUse, TextToImage
 
@@ -94,9 +94,9 @@ class Pipelines:
         """A LoRA that is loaded and not put on. One that cannot be used leaves nothing behind."""
         source = self._model.loras.get(lora)
         if source is None:
-            raise ModelUnavailable(f"{self._model.name} has no LoRA named {lora!r}.")
+            raise LoraUnavailable(f"{self._model.name} has no LoRA named {lora!r}.")
         if not hasattr(self._text_to_image, "load_lora_weights"):
-            raise ModelUnavailable(f"{self._model.name} can use no LoRAs.")
+            raise LoraUnavailable(f"{self._model.name} can use no LoRAs.")
         name, self._applied = f"lora{len(self._adapters)}", None
         try:
             self._load_lora(lora, _lora_place(source), name)
@@ -118,10 +118,10 @@ class Pipelines:
             first = (str(error).splitlines() or [""])[0]
             is_foreign = isinstance(error, RuntimeError)  # its shapes are others
             broken = f"The LoRA {lora!r} of {self._model.name} cannot be used: {first[:200]}"
-            raise ModelUnavailable(foreign if is_foreign else broken) from error
+            raise LoraUnavailable(foreign if is_foreign else broken) from error
         known: dict[str, list[str]] = self._text_to_image.get_list_adapters()
         if not any(name in names for names in known.values()):  # diffusers leaves out what it does not know
-            raise ModelUnavailable(foreign)
+            raise LoraUnavailable(foreign)
 
 
 def load(model: Model, device: str, cache: Path) -> Pipelines:
@@ -160,6 +160,9 @@ def _read(model: Model, source: Path | str, device: str) -> Pipeline:
     takes = accepted(pipeline)
     if "prompt" not in takes or takes.get("image", None) is inspect.Parameter.empty:
         raise ModelUnavailable(f"{model.name} is a {type(pipeline).__name__}: no text-to-image model.")
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
+            raise ModelUnavailable(f"{model.name} lacks weights of its {name}: download it again.")
     return pipeline
 
 
@@ -176,16 +179,23 @@ def _placed(pipeline: Pipeline, device: str) -> Pipeline:
 
 
 def _lora_place(source: str) -> dict[str, str]:
-    """Only safetensors: a folder's only file, a file, or a hub id."""
+    """Only safetensors: a folder's only file, a file, or a hub id. Raises `LoraUnavailable`."""
     path = Path(source).expanduser()
     if path.is_file() and path.suffix == ".safetensors":
-        weights.header(path)
+        try:
+            weights.header(path)
+        except ModelUnavailable as error:
+            raise LoraUnavailable(str(error)) from None
         return {"pretrained_model_name_or_path_or_dict": str(path.parent), "weight_name": path.name}
     if path.is_dir():
         files = sorted(path.glob("*.safetensors"))
-        if len(files) != 1:
-            raise ModelUnavailable(f"{path} should hold exactly one safetensors file; it holds {len(files)}.")
+        if not files:
+            raise LoraUnavailable(weights.without_weights(path))
+        if len(files) > 1:
+            raise LoraUnavailable(f"{path} should hold exactly one safetensors file; it holds {len(files)}.")
         return _lora_place(str(files[0]))
-    if path.exists():
-        raise ModelUnavailable(f"{path} is no safetensors file.")
+    if path.exists() or not weights.is_hub_id(source):
+        raise LoraUnavailable(
+            f"{path} is no {'safetensors file' if path.exists() else 'file, folder or hub id'}."
+        )
     return {"pretrained_model_name_or_path_or_dict": source}

@@ -58,7 +58,7 @@ def _reader(pipeline: Pipeline, tokenizer: Any, encoder: Any, *, instructed: boo
     if not tokenizer.is_fast:
         return None
     if type(encoder).__name__.startswith("CLIP"):
-        return Reader(tokenizer, tokenizer.model_max_length)
+        return Reader(tokenizer, min(tokenizer.model_max_length, encoder.config.max_position_embeddings))
     if tokens is None:
         return None
     if instruction:  # Sana: the prompt gets as many tokens as it would have without

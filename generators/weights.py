@@ -10,7 +10,7 @@ import math
 import re
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from generators import embedded
 from generators.engine import ModelUnavailable
@@ -18,6 +18,7 @@ from generators.models import Model
 
 _HEADER_BYTES_MAX = 100 * 1024 * 1024  # the format's own limit
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt")
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -32,16 +33,20 @@ def resolve(model: Model, cache: Path) -> Path | str:
         return path
     if path.is_file():
         raise ModelUnavailable(f"{path} is a single file: a folder in the library's layout is needed.")
-    if _HUB_ID.fullmatch(model.source) and not model.source.startswith("."):
+    if is_hub_id(model.source):
         return model.source
     raise ModelUnavailable(f"There is no folder {path}, and that is no hub id (owner/name) either.")
+
+
+def is_hub_id(source: str) -> bool:
+    return _HUB_ID.fullmatch(source) is not None and not source.startswith(".")
 
 
 def check(folder: Path) -> None:
     """A folder that holds the weights of one module. Raises `ModelUnavailable`."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise ModelUnavailable(_without_weights(folder))
+        raise ModelUnavailable(without_weights(folder))
     for index in folder.glob("*.safetensors.index*.json"):
         _check_shards(index)
     for file in files:
@@ -54,6 +59,8 @@ def check_pipeline(folder: Path) -> None:
         match listed:
             case ["diffusers" | "transformers", str() as kind] if _has_weights(kind):
                 check(folder / component)
+            case [str(), str() as kind] if "Tokenizer" in kind:
+                _check_vocabulary(folder / component)
             case _:
                 pass
 
@@ -105,17 +112,27 @@ def _pipeline_index(folder: Path) -> dict[str, Any]:
             f"{folder} has no model_index.json: it is not a diffusers model, or half downloaded."
         )
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ModelUnavailable(f"{path} is damaged: download the model again.") from error
-    return found
+        found: Any = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ModelUnavailable(f"{path} is damaged: download the model again.")
+    return cast("dict[str, Any]", found)
+
+
+def _check_vocabulary(folder: Path) -> None:
+    """Without one, transformers would make up a tokenizer that knows no words."""
+    files = folder.glob("*")
+    if not any(file.name in _VOCABULARIES or file.suffix in (".model", ".tiktoken") for file in files):
+        raise ModelUnavailable(f"{folder} has no vocabulary: the download is incomplete.")
 
 
 def _has_weights(kind: str) -> bool:
     return not any(part in kind for part in ("Scheduler", "Tokenizer", "Processor", "Extractor"))
 
 
-def _without_weights(folder: Path) -> str:
+def without_weights(folder: Path) -> str:
+    """What to say of a folder that has no safetensors."""
     if any(file.suffix in _PICKLES for file in folder.glob("*")):
         return f"{folder} has its weights only as pickle, which can run code: get them as safetensors."
     return f"{folder} has no safetensors weights: the download is incomplete."

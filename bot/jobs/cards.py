@@ -168,6 +168,7 @@ def failure_line(locale: Locale, error: str | None, *, kind: str) -> str:
     known = {
         "bad_input",
         "prompt_too_long",
+        "lora_unavailable",
         "queue_timeout",
         "timeout",
         "crowded",

@@ -48,6 +48,7 @@ failed-timeout = It took longer than allowed and was stopped. Your credits are b
 failed-crowded = Too much ran beside it, so it was stopped. Your credits are back; press Again when it is calmer.
 failed-out-of-memory = This is too large for the machine. Your credits are back; try a smaller size.
 failed-model-unavailable = This model can't be loaded here at the moment. Your credits are back; pick another with --model.
+failed-lora-unavailable = A LoRA can't be used with this model. Your credits are back; leave out --lora, or pick another.
 failed-storage = The result could not be saved. Your credits are back; press Again in a while.
 
 refused-account = This account no longer exists. Reload to start with a new one.

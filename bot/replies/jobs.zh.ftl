@@ -37,6 +37,7 @@ failed-timeout = 超过允许的时间，已停止。积分已退回；{ $kind -
 failed-crowded = 同时运行的任务太多，已停止。积分已退回；空闲时点“再来一次”。
 failed-out-of-memory = 这对本机来说太大了。积分已退回；请减小尺寸。
 failed-model-unavailable = 这个模型目前无法加载。积分已退回；请用 --model 换一个。
+failed-lora-unavailable = 有一个 LoRA 不能用于这个模型。积分已退回；请去掉 --lora，或换一个。
 failed-storage = 结果无法保存。积分已退回；过一会儿点“再来一次”。
 
 refused-account = 这个账户已不存在。请刷新以新建账户。

@@ -122,7 +122,7 @@ def test_one_that_fits_only_in_part_is_refused_and_spoils_nothing(
     plain = draw(at, "plain")
     for _ in range(2):
         refused = refusal(at, "bad")
-        assert refused.code == "model_unavailable"
+        assert refused.code == "lora_unavailable"
         assert "'bad'" in refused.message
         assert differ(plain, draw(at, "after")) == 0
     fresh = studio(folder("sd15"), tmp_path, good)
@@ -142,13 +142,13 @@ def test_one_of_another_family_is_named(
     plain = draw(at, "plain")
     for _ in range(2):
         refused = refusal(at, "style")
-        assert refused.code == "model_unavailable"
+        assert refused.code == "lora_unavailable"
         assert said in refused.message
     assert differ(plain, draw(at, "after")) == 0
 
 
 def test_an_unknown_one_is_the_models_fault_not_the_persons(folder: Folder, tmp_path: Path) -> None:
-    assert refusal(studio(folder("sd15"), tmp_path), "nope").code == "model_unavailable"
+    assert refusal(studio(folder("sd15"), tmp_path), "nope").code == "lora_unavailable"
 
 
 def test_one_that_memory_is_too_small_for_is_refused_for_that_and_may_be_tried_again(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 
 from generators import weights
 from generators.engine import ModelUnavailable
@@ -46,6 +47,31 @@ def test_a_missing_component(copy: Callable[[str], Path], bench: Bench) -> None:
     model = copy("sd15")
     shutil.rmtree(model / "vae")
     assert "incomplete" in refusal(bench, model)
+
+
+def test_a_tokenizer_without_its_words(copy: Callable[[str], Path], bench: Bench) -> None:
+    """Otherwise one is made up that knows none."""
+    model = copy("sd15")
+    (model / "tokenizer" / "tokenizer.json").unlink()
+    (model / "tokenizer" / "vocab.json").unlink(missing_ok=True)
+    assert "tokenizer has no vocabulary" in refusal(bench, model)
+    shutil.rmtree(model / "tokenizer")
+    assert "tokenizer has no vocabulary" in refusal(bench, model)
+
+
+def test_weights_that_no_file_has(copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("sd15")
+    file = next((model / "unet").glob("*.safetensors"))
+    tensors = safetensors.torch.load_file(file)
+    del tensors["conv_in.weight"]
+    safetensors.torch.save_file(tensors, file)
+    assert refusal(bench, model) == "m lacks weights of its unet: download it again."
+
+
+def test_an_index_that_lists_nothing(copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("sd15")
+    (model / "model_index.json").write_text("[]")
+    assert "is damaged" in refusal(bench, model)
 
 
 def test_a_file_that_is_cut_off(copy: Callable[[str], Path], bench: Bench) -> None:

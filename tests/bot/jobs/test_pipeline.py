@@ -111,7 +111,8 @@ async def test_our_failure_is_tried_again_and_then_given_back_with_a_word(
 
 
 @pytest.mark.parametrize(
-    "code", ["bad_input", "prompt_too_long", "out_of_memory", "model_unavailable", "bad_output"]
+    "code",
+    ["bad_input", "prompt_too_long", "lora_unavailable", "out_of_memory", "model_unavailable", "bad_output"],
 )
 async def test_what_would_fail_again_is_not_tried_again(database_url: str, tmp_path: Path, code: str) -> None:
     async with world(database_url, tmp_path) as w:
