@@ -15,6 +15,7 @@ from bot.jobs import ending
 from bot.jobs.cards import failure_line
 from bot.jobs.progress import Reporter
 from bot.jobs.refusals import Refusal
+from bot.jobs.rescuer import Rescuer
 from generators.messages import Accepted
 from storage import accounts, artifacts, deliveries, jobs, ledger, records
 from storage.accounts import InForce
@@ -360,10 +361,11 @@ async def test_a_retry_that_is_not_due_waits(database_url: str, tmp_path: Path) 
 
 
 async def test_media_past_its_time_is_collected_and_orphans_too(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path, ATELIER_RETENTION_FREE="0s") as w:
+    async with world(database_url, tmp_path) as w:
         asked = await w.submit(await w.person())
         await w.live(lambda: w.delivered(asked.job.id))
-        await w.rescuer.sweep()
+        kept = timedelta(seconds=w.config.retention.free)
+        await Rescuer(w.real, w.blobs, w.config, clock=lambda: now() + kept).sweep()
         assert await w.blobs.get(f"jobs/{asked.job.id}/1/0.png") is None
         assert await w.real.read(artifacts.of_jobs, [asked.job.id]) == {asked.job.id: []}
 
