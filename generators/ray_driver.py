@@ -46,6 +46,7 @@ class Driver:
     async def run(self) -> None:
         """Until the bot is gone."""
         loop = asyncio.get_running_loop()
+        await self._look()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._follow()), group.create_task(self._tell())]
             loop.add_reader(self._control, self._welcome, group)
@@ -57,12 +58,15 @@ class Driver:
 
     async def _follow(self) -> None:
         while True:
-            with contextlib.suppress(Exception):  # Ray raises what it likes when the head is away
-                nodes = await off_loop(_ray.nodes)
-                found = places(nodes, self._settings.devices, self._settings.share)
-                self._places = {place.name: place for place in found}
-                self._seen = time.monotonic()
             await asyncio.sleep(_LOOK_SECONDS)
+            await self._look()
+
+    async def _look(self) -> None:
+        with contextlib.suppress(Exception):  # Ray raises what it likes when the head is away
+            nodes = await off_loop(_ray.nodes)
+            found = places(nodes, self._settings.devices, self._settings.share)
+            self._places = {place.name: place for place in found}
+            self._seen = time.monotonic()
 
     async def _tell(self) -> None:
         with contextlib.suppress(OSError):  # the bot is gone, as `_welcome` sees too
