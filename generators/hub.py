@@ -209,7 +209,7 @@ class Hub:
     def _is_eased(self, calls: Sequence[Call]) -> bool:
         """Whether the same calls may be tried again."""
         hardware.sweep()
-        if len(calls) > 1:
+        if len(calls) > 1 and calls[0].sharing == "joined":
             self._profiles.ran_out(calls[0].profile, sum(call.rows for call in calls))
             return True
         self._encodings.clear()

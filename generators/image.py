@@ -71,11 +71,15 @@ class ImageRunner:
         return list(self._sheets)
 
     def room(self, job: Job) -> bool:
-        """Whether its rows fit into the forwards that run. Pictures whose steps are done take no room."""
+        """Whether its rows fit into the forwards that run. Pictures whose steps are done take no room, nor does
+        what cannot be begun."""
         if not self._sheets or not isinstance(job.request, TextToImage):
             return True
-        drawn = sum(self._load(row.request) for row in self._tasks.values() if row.share < 1)
-        return drawn + job.request.count * self._load(job.request) <= 1
+        try:
+            wanted = job.request.count * self._load(job.request)
+        except ModelUnavailable:
+            return True
+        return wanted + sum(self._load(row.request) for row in self._tasks.values() if row.share < 1) <= 1
 
     def begin(self, job: Job) -> None:
         try:

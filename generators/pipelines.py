@@ -84,7 +84,7 @@ class Pipelines:
             library: Any = diffusers
             try:
                 sibling: Pipeline = getattr(library, auto).from_pipe(self._text_to_image)
-            except ValueError as error:
+            except Exception as error:  # whatever it misses: it reads no files
                 raise ModelUnavailable(f"{self._model.name} {lack}.") from error
             sibling.set_progress_bar_config(disable=True)
             self._siblings[auto] = sibling

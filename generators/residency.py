@@ -9,11 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from generators import faults
 from generators.engine import ModelUnavailable, Runner
 from generators.job import Send
 from generators.messages import Loaded, Unloaded
 from generators.models import Model
+
+Answer = TypeVar("Answer")
 
 
 class NoRoom(Exception):
@@ -127,7 +131,7 @@ class Residency:
 
     def _need(self, model: Model) -> int:
         if model.name not in self._needs:
-            self._needs[model.name] = self._expect(model)
+            self._needs[model.name] = _named(model, self._expect)
         need = self._needs[model.name]
         if need > self._memory_bytes:
             needed, given = need / 2**30, self._memory_bytes / 2**30
@@ -139,7 +143,7 @@ class Residency:
     def _loaded(self, model: Model) -> Runner:
         """A device that is full in spite of the budget gets a second try with nothing else on it."""
         try:
-            return self._load(model)
+            return _named(model, self._load)
         except MemoryError:
             pass
         self.relieve()
@@ -148,9 +152,20 @@ class Residency:
             self._needs[model.name] = self._memory_bytes
             raise NoRoom
         try:
-            return self._load(model)
+            return _named(model, self._load)
         except MemoryError as error:
             raise ModelUnavailable(f"{model.name} does not fit into the device's free memory.") from error
+
+
+def _named(model: Model, ask: Callable[[Model], Answer]) -> Answer:
+    """Files can be damaged in ways that nobody foresaw: whatever is wrong with them, the model is."""
+    try:
+        return ask(model)
+    except (ModelUnavailable, MemoryError):
+        raise
+    except Exception as error:
+        faults.print_frames(error)
+        raise ModelUnavailable(f"{model.name} cannot be loaded: {faults.summary(error)}") from error
 
 
 def cheapest(residents: Sequence[Resident], bytes_wanted: int) -> Sequence[Resident]:

@@ -75,16 +75,17 @@ def elements(source: Path | str) -> int:
 
 def header(file: Path) -> dict[str, Any]:
     """A safetensors file's header. Raises `ModelUnavailable` for a file that is cut off or something else."""
+    if not file.exists():  # a link into the hub's cache, to what was not fetched
+        raise ModelUnavailable(f"{file} is only half downloaded: download it again.")
     with file.open("rb") as opened:
         start = opened.read(8)
         size = struct.unpack("<Q", start)[0] if len(start) == 8 else _HEADER_BYTES_MAX + 1
         raw = opened.read(size) if size <= _HEADER_BYTES_MAX else b""
     try:
         found: dict[str, Any] = json.loads(raw)
-        end = max(
-            (int(entry["data_offsets"][1]) for name, entry in found.items() if name != "__metadata__"),
-            default=0,
-        )
+        tensors = [entry for name, entry in found.items() if name != "__metadata__"]
+        end = max((int(entry["data_offsets"][1]) for entry in tensors), default=0)
+        sum(math.prod(entry["shape"]) for entry in tensors)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelUnavailable(f"{file} is not a whole safetensors file: download it again.") from error
     if file.stat().st_size < 8 + size + end:

@@ -8,6 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import msgspec
 import numpy as np
 import pytest
@@ -167,6 +168,28 @@ def test_a_source_is_cropped_never_stretched() -> None:
     assert square.size == (64, 64)
     for x in (2, 61):
         assert max(np.subtract(square.getpixel((x, 32)), (255, 0, 0))) < 16
+
+
+def test_a_family_that_cannot_start_from_a_picture_says_so_whoever_is_at_work(
+    bench: Bench, sd15: ImageRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(pipeline: Any) -> None:
+        raise ValueError("AutoPipeline can't find a pipeline linked to it")
+
+    monkeypatch.setattr(diffusers.AutoPipelineForImage2Image, "from_pipe", unknown)
+    run(
+        sd15,
+        [
+            bench.job("a", request()),
+            bench.job("b", from_picture(), {"s": picture()}),
+            bench.job("c", request()),
+        ],
+    )
+    ending = bench.ending("b")
+    assert isinstance(ending, Failed)
+    assert (ending.code, ending.message) == ("model_unavailable", "m cannot start from a picture.")
+    assert isinstance(bench.ending("a"), Result)
+    assert isinstance(bench.ending("c"), Result)
 
 
 def test_invalid_numbers_spoil_only_the_job_that_has_them(

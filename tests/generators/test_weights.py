@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,24 @@ def test_a_file_that_is_cut_off(copy: Callable[[str], Path], bench: Bench) -> No
     assert "not a whole safetensors" in refusal(bench, model)
     weight.write_bytes(b"<html>404</html>")
     assert "not a whole safetensors" in refusal(bench, model)
+
+
+def test_a_link_to_what_was_not_downloaded(copy: Callable[[str], Path], bench: Bench) -> None:
+    model = copy("sd15")
+    weight = next((model / "unet").glob("*.safetensors"))
+    weight.unlink()
+    weight.symlink_to(model / "blobs" / "absent")
+    assert "half downloaded" in refusal(bench, model)
+    with pytest.raises(ModelUnavailable, match="half downloaded"):
+        weights.elements(model)
+
+
+def test_a_header_that_leaves_things_out(tmp_path: Path) -> None:
+    for entry in ({"data_offsets": [0, 0]}, {"shape": [1]}, {"shape": ["x"], "data_offsets": [0, 0]}):
+        raw = json.dumps({"a": entry}).encode()
+        (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(raw)) + raw)
+        with pytest.raises(ModelUnavailable, match="not a whole safetensors"):
+            weights.elements(tmp_path)
 
 
 def test_a_missing_shard(copy: Callable[[str], Path], bench: Bench) -> None:
