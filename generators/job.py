@@ -67,6 +67,11 @@ class Job:
         """Whether it needs the device for itself."""
         return self.submit.alone
 
+    @property
+    def waits_since(self) -> float:
+        """When it would have come here if nothing had gone ahead of it out of turn."""
+        return self.arrived - self.submit.passed_seconds
+
     def progress(self, step: int, steps: int, preview: bytes = b"") -> None:
         if not self.ended:
             self.share = step / max(steps, 1)

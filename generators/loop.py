@@ -5,8 +5,9 @@ had least device time. It waits only when nothing runs and nothing waits. Knows 
 
 Who may join: of one model the oldest first, while its runner has room. A model that is not resident is loaded
 when it fits beside the others, or in place of idle ones. Otherwise those that have to go for it may take more
-jobs for `affinity_seconds`, counted from its oldest job's arrival and from their own loading; then they drain. So
-staying on a warm model delays nobody for longer, and a model that was waited for gets a turn worth its loading.
+jobs for `affinity_seconds`, less what went ahead of its oldest job before it came here, or, if that is later, until
+they have been loaded for so long; then they drain. So staying on a warm model delays nobody for longer, from the queue
+to the device, and a model that was waited for gets a turn worth its loading.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Loop:
 
     def _newcomer(self, waiting: Sequence[Job]) -> Newcomer | None:
         """Of all models that are waited for, the one that is so longest."""
-        jobs = [Newcomer(job.arrived, job.model) for job in waiting if not self._resident(job.model)]
+        jobs = [Newcomer(job.waits_since, job.model) for job in waiting if not self._resident(job.model)]
         wishes = [Newcomer(since, model) for model, since in self._wishes.items()]
         return min([*jobs, *wishes], default=None)
 

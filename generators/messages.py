@@ -37,13 +37,16 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Submit(Wire, frozen=True, kw_only=True):
-    """`limit_seconds`: how long it may run, waiting and loading not counted; 0: as long as it takes."""
+    """`limit_seconds`: how long it may run, waiting and loading not counted; 0: as long as it takes.
+    `passed_seconds`: of work that has gone ahead of it already for the sake of loaded models.
+    """
 
     job: str
     request: Request
     inputs: dict[str, bytes] = {}
     alone: bool = False  # run in a batch of one: its last batch lost the worker
     limit_seconds: float = 0.0
+    passed_seconds: float = 0.0
 
 
 class Cancel(Wire, frozen=True, kw_only=True):

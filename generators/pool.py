@@ -133,9 +133,11 @@ class Pool:
         *,
         alone: bool = False,
         limit_seconds: float = 0.0,
+        passed_seconds: float = 0.0,
     ) -> Events:
         """Run a job, `alone` in its batch if asked, for at most `limit_seconds` (0: no limit) from its first step.
-        It counts from now on, read or not.
+        What went ahead of it for a loaded model's sake counts against the affinity here. It counts from now on, read
+        or not.
 
         Raises `ValueError` if a job of this id is in flight.
         """
@@ -143,7 +145,12 @@ class Pool:
             raise ValueError(f"Job {job} is already in flight.")
         events = Events(abandon=lambda: self.cancel(job))
         message = Submit(
-            job=job, request=request, inputs=dict(inputs), alone=alone, limit_seconds=limit_seconds
+            job=job,
+            request=request,
+            inputs=dict(inputs),
+            alone=alone,
+            limit_seconds=limit_seconds,
+            passed_seconds=passed_seconds,
         )
         self._flights[job] = flight = _Flight(message, events)
         self._place(flight)

@@ -80,14 +80,11 @@ class Turns:
         line = self._lines[min(waiting, key=lambda tier: (tier.start_us, tier.name)).name]
         first = [head for _, _, head in heapq.nsmallest(NEXT_MAX, line)] if affinity else [line[0][2]]
         chosen = choose(first, affinity) if affinity else 0
-        head = first[chosen]
-        if chosen:
-            line.remove((head.start_us, head.account, head))
-            heapq.heapify(line)
-        else:
-            heapq.heappop(line)
+        *passed, head = (heapq.heappop(line)[2] for _ in range(chosen + 1))
+        for each in passed:
+            self.add(msgspec.structs.replace(each, passed_us=each.passed_us + head.cost_us))
         self.tiers |= served(self.tiers, first[0].start_us, head)
-        return Turn(head=head, at_us=self.tiers[head.tier].now_us, passed=tuple(first[:chosen]))
+        return Turn(head=head, at_us=self.tiers[head.tier].now_us, passed=tuple(passed))
 
 
 def served(tiers: dict[str, Tier], start_us: int, head: Head) -> dict[str, Tier]:

@@ -96,6 +96,7 @@ def advance(session: Session, tiers: dict[str, Tier], turns: Sequence[Turn]) -> 
     passed = Counter[tuple[int, str]]()
     for turn in turns:
         passed.update({(head.account, head.tier): turn.head.cost_us for head in turn.passed})
+        passed.pop((turn.head.account, turn.head.tier), None)  # who is served has waited enough
     if passed:
         _PASS.many(session, [{"of_account": a, "of_tier": b, "more_us": us} for (a, b), us in passed.items()])
     return tiers

@@ -76,6 +76,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     deleted_at: datetime | None
+    passed_us: int = 0  # of one just claimed: work that went ahead of it for the sake of loaded models
 
     @property
     def paid_by(self) -> int:
@@ -89,7 +90,7 @@ _COLUMNS = (
     JobRow.cancel_requested, JobRow.cost_us, JobRow.used_us, JobRow.price, JobRow.paid, JobRow.budget, JobRow.error,
     JobRow.unread, JobRow.created_at, JobRow.started_at, JobRow.finished_at, JobRow.deleted_at,
 )  # fmt: skip
-_FIELDS = Job.__struct_fields__
+_FIELDS = Job.__struct_fields__[: len(_COLUMNS)]
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -364,7 +365,11 @@ def _take(session: Session, turns: list[Turn], owner: str, lease_seconds: int) -
     taken = {job.id: job for job in map(_job, rows)}
     if any((turn.head.account, turn.head.tier) != _flow_of(taken.get(turn.head.job or 0)) for turn in turns):
         raise Overtaken("a job was cancelled or moved while it was claimed")
-    return [taken[job] for job in ids if job is not None]
+    return [
+        msgspec.structs.replace(taken[turn.head.job], passed_us=turn.head.passed_us)
+        for turn in turns
+        if turn.head.job is not None
+    ]
 
 
 def _flow_of(job: Job | None) -> tuple[int, str] | None:

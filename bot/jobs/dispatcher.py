@@ -58,6 +58,7 @@ class Engine(Protocol):
         *,
         alone: bool = False,
         limit_seconds: float = 0.0,
+        passed_seconds: float = 0.0,
     ) -> AsyncIterator[Event]: ...
     def cancel(self, job: str) -> None: ...
 
@@ -235,8 +236,9 @@ class Dispatcher:
         """
         name, timeouts = _name(job.id, job.attempt), self._config.timeouts
         events = self._engine.submit(
-            name, request, inputs, alone=job.failures > 0, limit_seconds=timeouts.running(job.kind)
-        )
+            name, request, inputs, alone=job.failures > 0, limit_seconds=timeouts.running(job.kind),
+            passed_seconds=job.passed_us / 1e6,
+        )  # fmt: skip
         self._arriving.pop((job.id, job.attempt), None)
         if job.cancel_requested or name in self._unwanted:  # it was cancelled before it got here
             self._engine.cancel(name)

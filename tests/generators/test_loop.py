@@ -82,7 +82,9 @@ class Rig:
         self.inbox.put(Load(model=Model(name=name, kind="image", source=str(size), **changes)))
 
     def job(self, name: str, model: str = "a", steps: int = 3, prompt: str = "p", **changes: Any) -> Job:
-        how = {key: changes.pop(key) for key in ("alone", "limit_seconds") if key in changes}
+        how = {
+            key: changes.pop(key) for key in ("alone", "limit_seconds", "passed_seconds") if key in changes
+        }
         request = drawing(model, steps=steps, prompt=prompt, **changes)
         job = Job(Submit(job=name, request=request, **how), self.say, arrived=self.clock())
         self.inbox.put(job)
@@ -431,6 +433,17 @@ class TestAffinity:
         assert AFFINITY <= waited <= AFFINITY + 3 + LOAD_SECONDS + 2
         assert rig.when["a25"] < rig.when["b"]  # a later one of the warm model did go first
         assert all(isinstance(rig.ending(f"a{at}"), Result) for at in range(60))
+
+    @pytest.mark.parametrize("passed", [0.0, 4.0, AFFINITY])
+    def test_what_went_ahead_in_the_queue_counts_too(self, rig: Rig, passed: float) -> None:
+        """From the queue to the device it is one patience, and then what runs ends."""
+        rig.turns(3)
+        rig.run((rig.clock(), "first", "a"))
+        rig.clock.now = 60.0  # the warm model has had its own turn
+        rig.job("b", "b", passed_seconds=passed)
+        rig.run(*((60.0 + at, f"a{at}", "a") for at in range(40)))
+        waited = rig.when["b"] - 60.0 + passed
+        assert AFFINITY <= waited <= AFFINITY + 3 + LOAD_SECONDS + 1
 
     def test_nobody_waits_for_affinity_when_nobody_uses_the_warm_model(self, rig: Rig) -> None:
         rig.run((10.0, "a", "a"), (20.0, "b", "b"))

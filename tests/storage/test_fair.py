@@ -84,7 +84,7 @@ def test_nobody_lets_more_than_the_patience_go_ahead(
         for head in turn.passed:
             assert head.model not in warm or head.account != turn.passed[0].account
             passed[head.account] += turn.head.cost_us
-            turns = _again(turns, head, passed[head.account])
+        assert turn.head.passed_us == passed[turn.head.account]
         assert max(passed.values(), default=0) <= patience
         favours += bool(turn.passed)
         passed[turn.head.account] = 0
@@ -92,13 +92,6 @@ def test_nobody_lets_more_than_the_patience_go_ahead(
         turns.add(Head(account=turn.head.account, tier="free", start_us=next_start(turn), job=1, model=model,
                        cost_us=costs[number % len(costs)]))  # fmt: skip
     assert patience or not favours
-
-
-def _again(turns: Turns, head: Head, passed_us: int) -> Turns:
-    """As a later claim reads the line: with what was let ahead of this head."""
-    heads = [each for line in turns._lines.values() for *_, each in line if each.account != head.account]
-    fields = {name: getattr(head, name) for name in head.__struct_fields__}
-    return Turns(turns.tiers.values(), [*heads, Head(**(fields | {"passed_us": passed_us}))])
 
 
 def _queue(session: Session, name: str, *models: str, cost_us: int = 3_000_000, cap: int = 9) -> list[int]:
@@ -117,6 +110,17 @@ async def claim(database: Database, limit: int = 1, *, warm: str = "", patience:
     affinity = Affinity(warm=set(warm), patience_us=round(patience * 1e6))
     found = await database.run(jobs.claim, "me", lease_seconds=30, limit=limit, affinity=affinity)
     return [job.id for job in found]
+
+
+async def test_many_at_once_let_no_more_go_ahead_than_one_by_one(database: Database) -> None:
+    [cold, later] = await database.run(_queue, "ann", "a", "a")
+    warm = [(await database.run(_queue, name, "b"))[0] for name in ("bob", "cid", "dan", "eve")]
+    affinity = Affinity(warm={"b"}, patience_us=10_000_000)
+    found = await database.run(jobs.claim, "me", lease_seconds=30, limit=4, affinity=affinity)
+    assert [job.id for job in found] == [*warm[:3], cold]  # 3 s of work each
+    assert [job.passed_us for job in found] == [0, 0, 0, 9_000_000]
+    found = await database.run(jobs.claim, "me", lease_seconds=30, limit=2, affinity=affinity)
+    assert [(job.id, job.passed_us) for job in found] == [(warm[3], 0), (later, 0)]  # it has not waited yet
 
 
 async def test_a_warm_model_goes_first_until_the_patience_of_whoever_waits_is_over(

@@ -17,6 +17,7 @@ from bot.jobs.progress import Reporter
 from bot.jobs.refusals import Refusal
 from bot.jobs.rescuer import Rescuer
 from generators.messages import Accepted
+from generators.requests import Message, WriteText
 from storage import accounts, artifacts, deliveries, jobs, ledger, records
 from storage.accounts import InForce
 from storage.database import Session
@@ -154,6 +155,18 @@ async def test_what_took_too_long_beside_others_is_tried_once_more_alone(
         assert "try fewer steps or a smaller size" in w.chat.delivered[0].status
         assert "shorter text" in failure_line("en", "timeout", kind="text")
         await w.check()
+
+
+async def test_the_pool_is_told_what_went_ahead_of_a_job(database_url: str, tmp_path: Path) -> None:
+    async with world(database_url, tmp_path) as w:
+        w.engine.width = 1
+        said = (Message(role="user", content="x"),)
+        text = WriteText(model="smol", messages=said, max_tokens=8)  # of a model that is not warm
+        cold = await w.submit(await w.person("ann"), "1", text)
+        warm = await w.submit(await w.person("bob"), "2")
+        await w.live(lambda: w.delivered(cold.job.id))
+        assert w.engine.submitted == [f"{warm.job.id}.1", f"{cold.job.id}.1"]
+        assert [how["passed_seconds"] for how in w.engine.how] == [0, warm.job.cost_us / 1e6]
 
 
 async def test_who_waits_too_long_inside_the_pool_gets_everything_back(
