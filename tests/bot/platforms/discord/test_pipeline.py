@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bot.jobs import roster
 from bot.jobs.deliverer import Deliverer
 from bot.jobs.ending import address_of
 from bot.payments.discord_sku import DiscordSku
@@ -22,6 +23,7 @@ from bot.platforms.discord.rest import Rest
 from bot.platforms.discord.storefront import ShopNews, Storefront
 from storage import accounts, deliveries, jobs, ledger
 from tests.bot.commands.stage import Stage, stage
+from tests.bot.jobs.test_roster import Devices, serving
 from tests.bot.jobs.world import fails, hangs, now
 from tests.bot.jobs.world import words as writes
 from tests.fakes.discord.person import Person, person
@@ -219,6 +221,36 @@ async def test_a_failure_names_the_way_out(database_url: str, tmp_path: Path, fa
         await ann.command(channel, "imagine", prompt="a red apple")
         message = await ann.reads(channel, "smaller size", 20)
         assert list(buttons(message)) == ["Again", "Edit", "Delete"]
+
+
+async def test_an_admin_sees_drains_and_resumes_a_device_and_ends_a_job(
+    database_url: str, tmp_path: Path, fake: FakeDiscord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster, "LOOK_SECONDS", 0.05)
+    channel, ann, bob = crowd(fake)
+    owner = {"ATELIER_ADMINS_OWNER": f"discord:{ann.id}"}
+    pool = Devices("gpu")
+    async with life(database_url, tmp_path, fake, **owner) as made, serving(made.world.real, pool, "me"):
+        made.world.engine.script = hangs
+        await bob.command(channel, "imagine", prompt="a secret apple")
+        await bob.reads(channel, "Step", 10)
+        await ann.command(channel, "admin", command="pool")
+        listed = await ann.reads(channel, "gpu**: ready")
+        assert "**free**: queue · 1 · 0" in words(listed)
+        assert listed["flags"] & EPHEMERAL
+        for wish, answer, state in (
+            ("drain", "takes no more jobs", "drained"), ("resume", "takes jobs again", "starting"),
+        ):  # fmt: skip
+            await ann.command(channel, "admin", command=f"pool {wish} gpu")
+            await ann.reads(channel, answer)
+            await fake.until(lambda state=state: pool.states["gpu"] == state)
+        await bob.command(channel, "admin", command="pool drain gpu")
+        await bob.reads(channel, "This is for the admins")
+        [job] = await made.world.real.read(jobs.recent, limit=9)
+        await ann.command(channel, "admin", command=f"pool cancel {job.id}")
+        await ann.reads(channel, f"Job #{job.id} is being cancelled")
+        await bob.reads(channel, "Cancelled", 10)
+    assert pool.states == {"gpu": "starting"}
 
 
 async def test_cancelled_in_the_chat(database_url: str, tmp_path: Path, fake: FakeDiscord) -> None:

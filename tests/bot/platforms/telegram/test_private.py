@@ -11,8 +11,10 @@ from datetime import timedelta
 import pytest
 from PIL import Image
 
+from bot.jobs import roster
 from bot.platforms.telegram import steps
 from generators.requests import ImageToImage, Inpaint, TextToImage, WriteText
+from tests.bot.jobs.test_roster import Devices, serving
 from tests.bot.platforms.telegram.conftest import Lives
 from tests.bot.platforms.telegram.life import Engine, Life, png
 from tests.fakes.telegram import FakeTelegram, Person, keys, until, words
@@ -407,3 +409,30 @@ async def test_options_reach_the_request(life: Life, ann: Person) -> None:
     assert isinstance(request, TextToImage)
     assert request.seed == 7
     assert request.width > request.height
+
+
+async def test_an_admin_sees_drains_and_resumes_a_device_and_ends_a_job(
+    lives: Lives, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster, "LOOK_SECONDS", 0.05)
+    life = await lives.begin(environ={"ATELIER_ADMINS_OWNER": "telegram:502"})
+    life.engine.gate.clear()
+    boss, pool = life.person(502), Devices("gpu")
+    async with serving(life.database, pool, "me"):
+        await ann.say("a secret apple")
+        await ann.sees("Step 2 of 4")
+        await boss.say("/admin pool")
+        assert "secret" not in words(await boss.sees("gpu: ready", "free: queue · 1 · 0"))
+        for wish, answer, state in (
+            ("drain", "takes no more jobs", "drained"), ("resume", "takes jobs again", "starting"),
+        ):  # fmt: skip
+            await boss.say(f"/admin pool {wish} gpu")
+            await boss.sees(answer)
+            await until(lambda state=state: pool.states["gpu"] == state, f"the device is {state}")
+        await ann.say("/admin pool drain gpu")
+        await ann.sees("This is for the admins")
+        [job] = await life.jobs()
+        await boss.say(f"/admin pool cancel {job.id}")
+        await boss.sees(f"Job #{job.id} is being cancelled")
+        await ann.sees("Cancelled")
+    assert pool.states == {"gpu": "starting"}
