@@ -37,11 +37,16 @@ WORDS_BUCKET = 64  # tokens to a multiple of which such words are padded
 DECODERS = frozenset({"AutoencoderKL", "AutoencoderDC", "AutoencoderTiny", "AutoencoderKLQwenImage"})
 
 Arguments = Mapping[str, Any]
+_NOTHING = object()
 
 
 def named(function: Callable[..., Any], args: Sequence[Any], kwargs: Arguments) -> dict[str, Any]:
-    """A call's arguments by name, so that calls which differ only in how they are written are alike."""
-    return dict(zip(_names(function), args, strict=False)) | dict(kwargs)
+    """A call's arguments by name, without what would be assumed anyway, so that calls which differ only in how they
+    are written are alike."""
+    defaults = _defaults(getattr(function, "__func__", function))
+    names = list(defaults)[hasattr(function, "__func__") :]
+    given = dict(zip(names, args, strict=False)) | dict(kwargs)
+    return {name: each for name, each in given.items() if each is not defaults.get(name, _NOTHING)}
 
 
 def rows(arguments: Arguments) -> int:
@@ -101,14 +106,9 @@ def tensor_bytes(output: Any) -> int:
     return 0
 
 
-def _names(function: Callable[..., Any]) -> tuple[str, ...]:
-    plain = getattr(function, "__func__", None)
-    return _parameters(function) if plain is None else _parameters(plain)[1:]
-
-
 @lru_cache(maxsize=64)
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    return {name: each.default for name, each in inspect.signature(function).parameters.items()}
 
 
 def _padded(arguments: Arguments, name: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from generators import linear_steps
+
 NAMES: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),
     "ddpm": ("DDPMScheduler", {}),
@@ -34,6 +36,7 @@ class Schedulers:
     def __init__(self, original: Any) -> None:
         self._original = original
         self._templates: dict[str, Any] = {}
+        self._tables: dict[str, linear_steps.Tables] = {}
 
     def fresh(self, name: str) -> Any:
         """A copy of one that never stepped: much cheaper than computing its tables again. Its tables and settings
@@ -43,7 +46,9 @@ class Schedulers:
         template = self._templates[name]
         parts: dict[str, Any] = template.__dict__
         tables = [each for each in parts.values() if isinstance(each, torch.Tensor)]
-        return copy.deepcopy(template, {id(each): each for each in (*tables, template.config)})
+        scheduler = copy.deepcopy(template, {id(each): each for each in (*tables, template.config)})
+        linear_steps.quicken(scheduler, self._tables.setdefault(name, {}))
+        return scheduler
 
 
 def watch(scheduler: Any, seen: Callable[[torch.Tensor], None]) -> None:
