@@ -41,8 +41,10 @@ def quicken(scheduler: Any, tables: Tables) -> None:
             return stock(model_output, timestep, sample, **how)
         number, numbers = coming.pop()
         given.extendleft((model_output, sample))
-        if hasattr(scheduler, "_step_index"):
-            scheduler._step_index = number + 1  # read between steps: by inpainting, and to scale what comes next
+        if hasattr(
+            scheduler, "_step_index"
+        ):  # read between steps, by inpainting and to scale what comes next
+            scheduler._step_index = number + 1
         return (_summed(given, numbers).to(model_output.dtype),)
 
     scheduler.step = step
@@ -58,7 +60,7 @@ def learnt(scheduler: Any, first: int) -> Table | None:
     table: list[Numbers] = []
     for at, time in enumerate(times):
         found = _stepped(taught, lanes[2 * at + 1], time, lanes[2 * at])
-        weights: list[float] = found.flatten().tolist()
+        weights = [float(each) for each in found.flatten()]
         oldest = max(0, at - MEMORY)
         if any(weights[: 2 * oldest]) or any(weights[2 * at + 2 :]):
             return None
@@ -112,10 +114,12 @@ def _is_plain(how: dict[str, Any]) -> bool:
 def _copied(scheduler: Any) -> Any:
     """One that can be stepped without a trace, on the CPU."""
     own = copy.copy(scheduler)
-    for name, value in list(vars(scheduler).items()):
+    parts: dict[str, Any] = scheduler.__dict__
+    for name, value in parts.items():
         own.__dict__[name] = value.cpu() if isinstance(value, torch.Tensor) else copy.copy(value)
     return own
 
 
 def _stepped(scheduler: Any, output: torch.Tensor, time: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-    return type(scheduler).step(scheduler, output, time, latents, return_dict=False)[0]
+    kind: Any = scheduler.__class__  # whose own `step` it is, whatever a task has put in its place
+    return kind.step(scheduler, output, time, latents, return_dict=False)[0]
