@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from generators import (
+    compiling,
     faults,
     hardware,
     labels,
@@ -41,7 +42,10 @@ from generators.sheets import Row, Sheet
 def load(model: Model, host: Host) -> ImageRunner:
     """Raises `ModelUnavailable` and `MemoryError`."""
     loaded = pipelines.load(model, host.settings.device, Path(host.settings.cache))
-    return ImageRunner(loaded, model, host)
+    runner = ImageRunner(loaded, model, host)
+    if model.compile:
+        compiling.compile_steps(loaded.steps, runner, loaded.usual())
+    return runner
 
 
 class ImageRunner:

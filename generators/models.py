@@ -26,6 +26,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     loras: dict[str, str] = {}  # name -> folder, file or hub id
     scheduler: str = ""
+    compile: bool = (
+        False  # by torch: faster steps, a load that takes minutes longer; pictures without LoRAs only
+    )
     # pictures
     width: int = 0
     height: int = 0

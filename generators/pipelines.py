@@ -38,6 +38,21 @@ class Pipelines:
         """The name of the part that is called in each step."""
         return "unet" if hasattr(self._text_to_image, "unet") else "transformer"
 
+    @property
+    def steps(self) -> Any:
+        """The part itself."""
+        return getattr(self._text_to_image, self.denoiser)
+
+    def usual(self) -> TextToImage:
+        """A picture of its own size in one step."""
+        pipeline, model = self._text_to_image, self._model
+        latents = getattr(pipeline, "default_sample_size", None) or self.steps.config.sample_size
+        side = latents * pipeline.vae_scale_factor
+        return TextToImage(
+            model=model.name, prompt="", width=model.width or side, height=model.height or side, steps=1,
+            guidance=model.guidance or 5.0, seed=0,
+        )  # fmt: skip
+
     def memory_bytes(self) -> int:
         parts = self._text_to_image.components.values()
         return sum(hardware.weight_bytes(part) for part in parts if isinstance(part, torch.nn.Module))

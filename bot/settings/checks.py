@@ -66,6 +66,8 @@ def _model(path: str, model: ModelEntry) -> None:
             raise ConfigError(
                 f"{path}.loras must name each with small letters, digits, - and _ only, not {lora!r}."
             )
+    if model.compile and (model.loras or model.kind != "image"):
+        raise ConfigError(f"{path}.compile is for models of pictures without LoRAs.")
     _at_most(path, "steps", model.steps, model.steps_max)
     _at_most(path, "max_tokens", model.max_tokens, model.max_tokens_max)
     if model.scheduler and model.scheduler not in schedulers.NAMES:
