@@ -6,15 +6,12 @@ import gc
 import os
 import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from generators.models import Model
-
-_GPU_SHARE = 0.9  # the rest is for activations and the driver
-_CPU_SHARE = 0.5
+from generators.shelf import CPU_SHARE, GPU_SHARE, machine_bytes
 
 
 def prepare(device: str, threads: int) -> None:
@@ -35,10 +32,10 @@ def name(device: str) -> str:
 def memory_bytes(device: str, share: float = 1.0) -> int:
     """For models, of a worker that has this share of a GPU."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[1] * _GPU_SHARE * share)
+        return int(torch.cuda.mem_get_info(device)[1] * GPU_SHARE * share)
     if device.startswith("mps"):
-        return int(torch.mps.recommended_max_memory() * _GPU_SHARE * share)
-    return int(_machine_bytes() * _CPU_SHARE)
+        return int(torch.mps.recommended_max_memory() * GPU_SHARE * share)
+    return int(machine_bytes() * CPU_SHARE)
 
 
 def dtype(model: Model, device: str) -> torch.dtype:
@@ -96,10 +93,3 @@ def weight_bytes(module: Any) -> int:
     """Of a torch module's parameters and buffers; shared tensors count once."""
     tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
     return sum(tensor.nelement() * tensor.element_size() for tensor in tensors.values())
-
-
-def _machine_bytes() -> int:
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = Path("/sys/fs/cgroup/memory.max")  # of the container, where there is one
-    said = limit.read_text().strip() if limit.exists() else "max"
-    return min(total, int(said)) if said.isdigit() else total

@@ -180,12 +180,6 @@ class Loop:
                 self._residency.load(model)
             except NoRoom:
                 return
-            except ModelUnavailable:
-                raise
-            except Exception as error:
-                faults.print_frames(error)
-                why = f"{model.name} cannot be loaded: {faults.summary(error)}"
-                raise ModelUnavailable(why) from error
         self._wishes.pop(model.name, None)
 
     @contextmanager

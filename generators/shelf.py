@@ -21,7 +21,7 @@ from generators.engine import ModelUnavailable
 from generators.models import Model
 from generators.requests import Kind
 
-CPU_SHARE, GPU_SHARE = 0.5, 0.9  # of a device's memory, for models: as `generators.hardware` has it
+CPU_SHARE, GPU_SHARE = 0.5, 0.9  # of a device's memory, for models; the rest is for what they compute
 CARD_BYTES_MAX = 1024 * 1024
 PIXELS_MAX = 4_194_304
 
@@ -145,7 +145,7 @@ def own(folder: Path) -> Own:
 def device_bytes(device: str) -> int | None:
     """The memory of a device that models may take; None where it cannot be told without torch."""
     if device == "cpu":
-        return int(_machine_bytes() * CPU_SHARE)
+        return int(machine_bytes() * CPU_SHARE)
     smi = shutil.which("nvidia-smi") if device.startswith("cuda") else None
     if smi is None:
         return None
@@ -155,6 +155,14 @@ def device_bytes(device: str) -> int | None:
         return int(int(said[int(device.rpartition(":")[2] or 0)]) * 2**20 * GPU_SHARE)
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
+
+
+def machine_bytes() -> int:
+    """Of its memory, or of what its container may use."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    said = limit.read_text().strip() if limit.exists() else "max"
+    return min(total, int(said)) if said.isdigit() else total
 
 
 def _wheel() -> Path | None:
@@ -212,10 +220,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-
-
-def _machine_bytes() -> int:
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = Path("/sys/fs/cgroup/memory.max")  # of the container, where there is one
-    said = limit.read_text().strip() if limit.exists() else "max"
-    return min(total, int(said)) if said.isdigit() else total
