@@ -132,6 +132,31 @@ async def test_a_warm_model_goes_first_until_the_patience_of_whoever_waits_is_ov
     assert claimed == [[warm[0]], [warm[1]], [warm[2]], [cold], [warm[3]]]
 
 
+async def test_the_patience_of_who_was_served_begins_anew(database: Database) -> None:
+    [cold] = await database.run(_queue, "ann", "a")
+    for name in ("bob", "cid", "dan"):
+        await database.run(_queue, name, "b")
+    assert [await claim(database, warm="b") for _ in range(4)][-1] == [cold]  # 9 s went ahead of it
+    await database.run(_queue, "ann", "a")
+    [warm] = await database.run(_queue, "bob", "b")
+    assert await claim(database, warm="b") == [warm]
+
+
+async def test_what_a_flow_took_beyond_its_prediction_is_charged_to_the_tier_that_it_leaves(
+    database: Database,
+) -> None:
+    [job] = await database.run(_queue, "ann", "a")
+    found = await database.read(jobs.get, job)
+    assert found is not None
+    await database.run(flows.move, found.account, "free", debt_us=30 * SECOND)
+    await database.run(flows.change_tier, found.account, "free", "pro", cap=3)
+    assert await database.read(_tier_starts) == {"free": 3 * SECOND, "pro": 0}  # of weight 10
+
+
+def _tier_starts(session: Session) -> dict[str, int]:
+    return {name: start for name, start in session.execute(select(TierRow.name, TierRow.start_us))}
+
+
 async def test_without_patience_or_with_all_models_cold_the_order_is_the_fair_one(database: Database) -> None:
     [cold] = await database.run(_queue, "ann", "a")
     await database.run(_queue, "bob", "b")
@@ -185,6 +210,20 @@ async def test_a_claim_that_somebody_else_overtakes_takes_nothing_back_and_begin
     assert taken == []
     assert await database.read(_counts) == [(0, 2)]
     assert (await database.read(jobs.get, third)).state == "running"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_favours_of_two_dispatchers_at_once_count_together(
+    database: Database, database_url: str
+) -> None:
+    [cold] = await database.run(_queue, "ann", "a")
+    for name, model in (("bob", "b"), ("cid", "c")):
+        await database.run(_queue, name, model)
+    favour = Affinity(warm={"b"}, patience_us=5 * SECOND)
+    claiming = claim(database, warm="c", patience=5)  # 3 s of bob's and 3 s of cid's would be more
+    assert await _behind(
+        database_url, claiming, lambda session: jobs.claim(session, "you", affinity=favour, **ONE)
+    ) == [cold]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
