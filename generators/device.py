@@ -17,7 +17,7 @@ import structlog
 from generators.messages import FromWorker, Heartbeat, Load, Loaded, Ready, Stop, Submit, ToWorker, Unloaded
 from generators.models import Model
 from generators.requests import pieces
-from generators.settings import PoolSettings, worker_settings
+from generators.settings import PoolSettings
 from generators.transport import MakeTransport, Transport, WorkerGone
 from generators.vitals import Vitals, backoff_seconds, verdict
 
@@ -168,7 +168,7 @@ class Device:
     async def _live(self) -> None:
         """One life of the worker, from start to death. Its jobs are told before it is killed: that may take long,
         and until it is gone the device's memory is not free for another."""
-        transport = self._transport = self._make_transport(worker_settings(self._settings, self.device))
+        transport = self._transport = self._make_transport(self._settings.of_worker(self.device))
         self._vitals = Vitals()
         self._life, why = "starting", ""
         try:

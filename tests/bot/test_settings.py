@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import onboarding
+from bot.bootstrap import pool_settings
 from bot.config import Config, ModelEntry, Plan, Style
 from bot.settings import ConfigError, blobs_url, database_url, home, keys, load
 from bot.settings.keys import SECTIONS, keys_of
+from generators.settings import PoolSettings
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
 REAL_MODELS = ("sd15", "sdxl", "sd35", "flux", "flux-dev", "sana", "pixart", "qwen-image", "qwen", "llama")
@@ -461,3 +463,8 @@ def test_currencies_are_three_letters_and_have_two_decimals_or_none(tmp_path: Pa
     for currency, said in (("dollar", "three small letters"), ("kwd", "three decimals")):
         path = written(tmp_path, f"[packs.small]\nprice = {{ {currency} = 100 }}")
         assert said in refusal(path)
+
+
+def test_the_pool_has_no_defaults_of_its_own() -> None:
+    bare = PoolSettings()
+    assert msgspec.structs.replace(pool_settings(Config()), cache=bare.cache) == bare
