@@ -65,11 +65,9 @@ def check_pipeline(folder: Path) -> None:
                 pass
 
 
-def elements(source: Path | str) -> int:
-    """How many numbers the safetensors under a folder hold; 0 for a hub id, whose files are not here yet."""
-    if isinstance(source, str):
-        return 0
-    files = [*source.glob("*.safetensors"), *source.glob("*/*.safetensors")]
+def elements(folder: Path) -> int:
+    """How many numbers the safetensors under a folder hold. Raises `ModelUnavailable`."""
+    files = [*folder.glob("*.safetensors"), *folder.glob("*/*.safetensors")]
     return sum(_elements(header(file)) for file in _preferred(files))
 
 

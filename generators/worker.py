@@ -125,10 +125,13 @@ class Worker:
         )
 
     def expected_bytes(self, model: Model) -> int:
-        from generators import hardware, weights
+        """0 for a hub id that was not downloaded, or only in part."""
+        from generators import hardware, shelf, weights
 
-        numbers = weights.elements(weights.resolve(model, Path(self._settings.cache)))
-        return numbers * hardware.dtype(model, self._settings.device).itemsize
+        source = weights.resolve(model, Path(self._settings.cache))
+        if isinstance(source, str):
+            return shelf.memory_bytes(model, self._settings.device) or 0
+        return weights.elements(source) * hardware.dtype(model, self._settings.device).itemsize
 
     def _receive(self, message: ToWorker) -> None:
         match message:

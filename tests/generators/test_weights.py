@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ import safetensors.torch
 from generators import weights
 from generators.engine import ModelUnavailable
 from generators.models import Model
-from tests.generators.conftest import Bench
+from generators.worker import Channel, Worker
+from tests.generators.conftest import Bench, worker_settings
 
 Folder = Callable[[str], Path]
 
@@ -145,3 +147,20 @@ def test_the_expected_size_comes_from_the_headers(bench: Bench, folder: Folder) 
     assert (
         0 < weights.elements(folder("llama")) * 4 < writer.memory_bytes()
     )  # its cache of texts comes on top
+
+
+def test_so_does_that_of_a_hub_id_whose_files_are_here(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with socket.socket() as unused:
+        worker = Worker(Channel(unused), worker_settings())
+    model = Model(name="m", kind="text", source="owner/name")
+    assert worker.expected_bytes(model) == 0
+    home = tmp_path / "models--owner--name"
+    shutil.copytree(folder("llama"), home / "snapshots" / "abc")
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text("abc")
+    assert worker.expected_bytes(model) == 4 * weights.elements(folder("llama")) > 0
+    (home / "snapshots" / "abc" / "model.safetensors").write_bytes(b"half")  # the hub will fetch it again
+    assert worker.expected_bytes(model) == 0
