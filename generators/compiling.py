@@ -7,8 +7,9 @@ Another size than the model's own is compiled when it is first asked for.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-import torch
 
 from generators.engine import ModelUnavailable, Runner
 from generators.job import Job
@@ -19,7 +20,7 @@ BACKEND = "inductor"
 COUNTS = (1, 2, 8)
 
 
-def compile_steps(denoiser: torch.nn.Module, runner: Runner, request: TextToImage) -> None:
+def compile_steps(denoiser: Any, runner: Runner, request: TextToImage) -> None:
     """`request` has the model's own size and guidance. Raises `ModelUnavailable` where nothing can be compiled."""
     denoiser.compile(backend=BACKEND)
     for count in COUNTS:
