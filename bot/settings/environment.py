@@ -44,7 +44,7 @@ def kept(file: Path) -> dict[str, str]:
     """The secrets in a file; none where there is no file. Raises ConfigError, which quotes no value."""
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # a home that is none is found out where it is used
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {type(error).__name__}.") from error
