@@ -83,7 +83,7 @@ def _unknown(text: str, head: re.Match[str], name: str) -> PromptError:
     near, written_as = nearest(name), text[head.start() : head.end("name")]
     known = " ".join(f"--{option.name}" for option in OPTIONS)
     return PromptError(
-        "prompt-unknown-option",
+        "prompt-misspelt-option" if near else "prompt-unknown-option",
         original=text,
         start=head.start(),
         end=head.end("name"),

@@ -3,6 +3,7 @@ prompt-empty = Say what to make, for example `a red apple`.
 prompt-only-options = There are options but nothing to make: say what to draw or write as well.
 prompt-too-long = That is { $count } characters; a prompt has at most { $limit }. Please shorten it.
 prompt-unknown-option = I don't know the option `{ $option }`. The options are { $known }. If you meant a dash, put a space after it.
+prompt-misspelt-option = I don't know the option `{ $option }`.
 prompt-no-value = `{ $option }` needs a value after it.
 prompt-not-whole = `{ $option }` takes a whole number from { $low } to { $high }, not `{ $value }`.
 prompt-not-number = `{ $option }` takes a number from { $low } to { $high }, not `{ $value }`.

@@ -3,6 +3,7 @@ prompt-empty = 请说明要生成什么，例如 `一个红苹果`。
 prompt-only-options = 只有选项，没有内容：请同时说明要画什么或写什么。
 prompt-too-long = 这段文字有 { $count } 个字符；提示词最多 { $limit } 个。请缩短。
 prompt-unknown-option = 没有选项 `{ $option }`。可用的选项：{ $known }。如果只是破折号，请在后面加一个空格。
+prompt-misspelt-option = 没有选项 `{ $option }`。
 prompt-no-value = `{ $option }` 后面需要一个值。
 prompt-not-whole = `{ $option }` 需要 { $low } 到 { $high } 之间的整数，不能是 `{ $value }`。
 prompt-not-number = `{ $option }` 需要 { $low } 到 { $high } 之间的数字，不能是 `{ $value }`。

@@ -180,10 +180,10 @@ def test_a_prompt_has_words_and_not_too_many(text: str, code: str) -> None:
 @pytest.mark.parametrize(
     ("text", "code", "offending", "suggestion"),
     [
-        ("a cat --seeed 4", "prompt-unknown-option", "--seeed", "--seed"),
-        ("a cat —seeed 4", "prompt-unknown-option", "—seeed", "--seed"),
-        ("a cat —stlye anime", "prompt-unknown-option", "—stlye", "--style"),
-        ("a cat ——setps 20", "prompt-unknown-option", "——setps", "--steps"),
+        ("a cat --seeed 4", "prompt-misspelt-option", "--seeed", "--seed"),
+        ("a cat —seeed 4", "prompt-misspelt-option", "—seeed", "--seed"),
+        ("a cat —stlye anime", "prompt-misspelt-option", "—stlye", "--style"),
+        ("a cat ——setps 20", "prompt-misspelt-option", "——setps", "--steps"),
         ("a cat --zzz 4", "prompt-unknown-option", "--zzz", ""),
         ("git commit --no-verify", "prompt-unknown-option", "--no-verify", ""),
         ("a cat --ar", "prompt-no-value", "--ar", ""),
