@@ -1,6 +1,6 @@
 refused-provider-away = The payment service does not answer right now. Nothing was charged; please try again in a minute.
 
-notice-paid-pack = Thank you! { $product } arrived: { $credits } credits more. **receipts** shows the payment.
+notice-paid-pack = Thank you! { $credits } credits arrived. **receipts** shows the payment.
 notice-paid-plan = Thank you! { $product } is active, with { $credits } credits for this period. **receipts** shows the payment.
 notice-refunded = Your payment for { $product } was returned; { $credits } credits went back with it.
 notice-refund-failed = The refund for { $product } did not reach you: the bank sent the money back to us. The credits that went with it are yours again; **paysupport** helps with the rest.

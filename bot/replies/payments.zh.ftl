@@ -1,6 +1,6 @@
 refused-provider-away = 支付服务暂时没有回应。没有扣款，请过一分钟再试。
 
-notice-paid-pack = 谢谢！{ $product } 已到账：增加 { $credits } 积分。发送 **receipts** 可查看付款记录。
+notice-paid-pack = 谢谢！{ $credits } 积分已到账。发送 **receipts** 可查看付款记录。
 notice-paid-plan = 谢谢！{ $product } 已生效，本期含 { $credits } 积分。发送 **receipts** 可查看付款记录。
 notice-refunded = { $product } 的付款已退还，相应的 { $credits } 积分也已收回。
 notice-refund-failed = { $product } 的退款没有到你的账户：银行把钱退回给了我们。随退款扣除的积分已还给你；其余请用 **paysupport** 联系我们。
