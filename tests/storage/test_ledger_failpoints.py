@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from storage import accounts, jobs, ledger
 from storage.database import Database, Session
 from storage.ledger import Grant
-from storage.prepared import send
 from storage.tables import AccountRow, EntryRow, HoldRow, JobRow, LotRow, ReversalRow
 from tests.conftest import NOON
+from tests.dying import Path, leaves_all_or_nothing
 from tests.storage.test_ledger import account, give, hold
-
-Path = Callable[[Session], Any]
-
-
-class Died(Exception):
-    pass
 
 
 def prepare(session: Session) -> None:
@@ -58,38 +50,7 @@ PATHS: dict[str, Path] = {
 @pytest.mark.parametrize("name", PATHS)
 async def test_dying_at_any_statement_leaves_all_or_nothing(database: Database, name: str) -> None:
     await database.run(prepare)
-    before = await database.read(everything)
-    for statements in itertools.count():
-        try:
-            await database.run(dying(PATHS[name], after=statements))
-            break
-        except Died:
-            assert await database.read(everything) == before
-    assert statements >= 3  # it died somewhere
-    after = await database.read(everything)
-    assert after != before
-    assert await database.read(ledger.check) == []
-    await database.run(PATHS[name])  # whoever did not hear that it was done does it again
-    assert await database.read(everything) == after
-
-
-def dying(path: Path, *, after: int) -> Path:
-    def work(session: Session) -> None:
-        connection, left = session.connection(), itertools.count(after, -1)
-
-        def burn(*_: Any) -> None:
-            if next(left) == 0:  # once: what rolls back is a statement too
-                raise Died
-
-        event.listen(connection, "before_cursor_execute", burn)
-        try:
-            path(session)
-            session.flush()
-            send(session)
-        finally:
-            event.remove(connection, "before_cursor_execute", burn)
-
-    return work
+    await leaves_all_or_nothing(database, PATHS[name], everything)
 
 
 def everything(session: Session) -> list[Any]:

@@ -21,15 +21,6 @@ from tests.fakes.stripe.server import KEY, SECRET, FakeStripe
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeStripe]:
-    made = FakeStripe()
-    await made.start()
-    yield made
-    assert made.complaints == []
-    await made.stop()
-
-
-@pytest.fixture
 async def visitor(fake: FakeStripe, sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Visitor]:
     shutil.copy(sqlite_template, tmp_path / "a.db")
     url, port = f"sqlite:///{tmp_path / 'a.db'}", free_port()

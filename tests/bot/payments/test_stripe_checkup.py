@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from bot import settings
@@ -13,15 +11,6 @@ from bot.payments.stripe.provider import KINDS
 from tests.fakes.stripe.server import KEY, SECRET, FakeStripe
 
 PAGE = "https://art.example"
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeStripe]:
-    made = FakeStripe()
-    await made.start()
-    yield made
-    assert made.complaints == []
-    await made.stop()
 
 
 def config(fake: FakeStripe, key: str = KEY) -> Config:

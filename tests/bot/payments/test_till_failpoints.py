@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +10,10 @@ from sqlalchemy import select
 
 from bot.payments import till
 from bot.payments.events import AnyEvent
-from storage import ledger
 from storage.database import Database, Session
 from storage.payment_tables import Row
 from tests.bot.payments.till_world import DAY, NOON, Till, disputes, pays, refunds, stands, subscribes
-from tests.storage.test_ledger_failpoints import Died, dying
+from tests.dying import leaves_all_or_nothing
 
 BEFORE: tuple[AnyEvent, ...] = (
     pays("ann", "old"), subscribes("ann", "month"), pays("ann", "lost"), disputes("lost", "open"),
@@ -46,19 +44,7 @@ async def test_dying_at_any_statement_leaves_all_or_nothing(database: Database, 
     def path(session: Session) -> None:
         till.apply(session, counter.config, MONEY[name], counter.at)
 
-    before = await database.read(everything)
-    for statements in itertools.count():
-        try:
-            await database.run(dying(path, after=statements))
-            break
-        except Died:
-            assert await database.read(everything) == before
-    assert statements >= 3  # it died somewhere
-    after = await database.read(everything)
-    assert after != before
-    assert await database.read(ledger.check) == []
-    await database.run(path)
-    assert await database.read(everything) == after
+    await leaves_all_or_nothing(database, path, everything)
 
 
 def everything(session: Session) -> Sequence[Any]:
