@@ -35,7 +35,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check --quiet $(SOURCES)

@@ -67,7 +67,7 @@ async def test_pushed_updates_are_handled_once_and_only_with_the_secret(
         await until(lambda: server.hook is not None, "the webhook is set")
         assert server.hook is not None
         assert server.hook["secret_token"] == SECRET
-        server.hook["url"] = url
+        server.hook_at = url
         message = await ann.say("a fox")
         await ann.sees_photo("a fox")
         update = {"update_id": 1, "message": {**message, "message_id": 8000, "text": "a whale"}}
@@ -96,18 +96,16 @@ async def test_pushed_updates_and_old_buttons_do_not_mind_a_clock_that_is_off(
     lives: Lives, ann: Person, server: FakeTelegram, minutes: int
 ) -> None:
     async with site() as (_, mounted, url):
+        server.hook_at = url
         environ = {
             "ATELIER_TELEGRAM_WEBHOOK_URL": url.replace("http://127.0.0.1", "https://127.0.0.1"),
             "ATELIER_TELEGRAM_WEBHOOK_SECRET": SECRET,
         }
         mounted.append(await lives.begin(environ=environ))
         await until(lambda: server.hook is not None, "the webhook is set")
-        assert server.hook is not None
-        server.hook["url"] = url
         await ann.say("a fox", date=int(time.time()) + minutes * 60)
         message = await ann.sees_photo("a fox")
         mounted.append(await lives.restart(environ=environ, ahead=timedelta(minutes=minutes)))
-        server.hook["url"] = url
         await ann.press(message, "Again")
         await mounted[-1].settled(2)
         assert len(await mounted[-1].jobs()) == 2

@@ -297,8 +297,7 @@ async def test_a_pushed_payment_is_taken_only_once_it_is_durable(
         life = await lives.begin(environ=environ)
         mounted.append(life)
         await until(lambda: server.hook is not None, "the webhook is set")
-        assert server.hook is not None
-        server.hook["url"] = url
+        server.hook_at = url
         bill = await bill_for(ann, "small")
         charge = await ann.pay(bill, told=False)
         heard, goes_on, keep = asyncio.Event(), asyncio.Event(), life.inbox.keep
