@@ -42,7 +42,7 @@ from bot.payments.cashier import Cashier
 from bot.payments.discord_sku import DiscordSku
 from bot.payments.herald import Herald
 from bot.payments.inbox import Inbox
-from bot.payments.provider import Provider
+from bot.payments.provider import Provider, set_up
 from bot.payments.shop import Shop
 from bot.payments.telegram_stars import TelegramStars
 from bot.places import Places
@@ -143,10 +143,11 @@ class Instance:
         self._operations = operations_of(config, database)
         self._inbox = Inbox(database, config, clock=now)
         self._rest = Rest()
-        self._skus = self._sell_skus(self._rest) if config.secrets.discord_token else None
-        self._telegram = telegram_bot(config) if config.secrets.telegram_token else None
+        there = set_up(config)
+        self._skus = self._sell_skus(self._rest) if "discord" in there else None
+        self._telegram = telegram_bot(config) if "stars" in there else None
         self._stars = self._sell_for_stars(self._telegram) if self._telegram else None
-        self._stripe = _stripe(config, self._inbox)
+        self._stripe = _stripe(config, self._inbox) if "stripe" in there else None
         made = (self._skus, self._stars, self._stripe)
         self._providers: list[Provider] = [each for each in made if each is not None]
         self.places = Places(database)
@@ -274,10 +275,8 @@ class Instance:
         return boot(self._config, self._context.suggestions, locale, sells=sells)
 
 
-def _stripe(config: Config, inbox: Inbox) -> StripeProvider | None:
+def _stripe(config: Config, inbox: Inbox) -> StripeProvider:
     """Its SDK takes half a second to import: only where it is used."""
-    if not config.secrets.stripe_key:
-        return None
     from bot.payments.stripe.provider import StripeProvider
 
     return StripeProvider(config, inbox, page=settings.page_url(config), clock=now)

@@ -18,7 +18,7 @@ from bot.config import Config
 from bot.jobs import entitlement
 from bot.jobs.refusals import Refusal
 from bot.operations import Actor, account_of
-from bot.payments import products, till
+from bot.payments import products, provider, till
 from bot.payments.events import Money
 from bot.payments.pricelist import Done, Report, dry_run
 from generators import requests
@@ -81,9 +81,12 @@ class Office:
     async def end_promo(self, code: str, *, actor: Actor) -> None:
         await self._database.run(self._end_promo, code.upper(), actor)
 
-    async def reconcile(self, provider: str, *, actor: Actor) -> None:
-        """Asks the running bot to compare with the provider now; what it finds is in the audit log."""
-        await self._database.run(self._ask, "reconcile", provider, provider, actor)
+    async def reconcile(self, name: str, *, actor: Actor) -> None:
+        """Asks the running bot to compare with the provider now; what it finds is in the audit log. Raises Refusal."""
+        there = provider.set_up(self._config)
+        if name not in there:
+            raise Refusal("admin-no-provider", name=name[:40], providers=", ".join(there) or "none")
+        await self._database.run(self._ask, "reconcile", name, name, actor)
 
     async def replay(self, letter: int, *, actor: Actor) -> None:
         """Asks the running bot to apply news that had no effect so far. Raises Refusal."""

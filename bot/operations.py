@@ -62,12 +62,12 @@ class Operations(Desk):
         await self._database.run(self._plan, who, plan, days, actor, self._clock())
 
     async def ban(self, who: str, *, banned: bool, actor: Actor) -> None:
-        """Bans (the reason is shown to the person) or lifts a ban. Raises Refusal."""
+        """Bans (the reason, if any, is shown to the person) or lifts a ban. Raises Refusal."""
         now = self._clock()
 
         def work(session: Session) -> None:
             account = account_of(session, who)
-            accounts.set_ban(session, account.id, (actor.reason or "-") if banned else None)
+            accounts.set_ban(session, account.id, actor.reason if banned else None)
             _audit(session, now, actor, "ban" if banned else "unban", account.id)
 
         await self._database.run(work)
@@ -191,7 +191,7 @@ def _user_table(session: Session, config: Config, who: str, locale: Locale, now:
         ("identities", ", ".join(f"{i.platform}:{i.external_id}" for i in accounts.identities(session, account.id))),
         ("since", _time(account.created_at)),
         ("plan", plan + (f" until {_time(account.plan_until)}" if account.plan_until else "")),
-        ("banned", account.banned_reason or "no"),
+        ("banned", _ban(account.banned_reason) or "no"),
         *owed,
         *((f"lot {lot.kind}", f"{lot.remaining} of {lot.granted}, until {_time(lot.expires_at)}")
           for lot in ledger.lots(session, account.id, now)),
@@ -252,7 +252,7 @@ def _accounts_table(session: Session, offset: int) -> Table:
             f"#{each.id}",
             each.identities,
             each.plan,
-            each.banned_reason or "",
+            _ban(each.banned_reason),
             str(each.credits),
             _time(each.created_at),
         )
@@ -286,6 +286,10 @@ def _audit_table(session: Session, offset: int) -> Table:
         for each in records.audits(session, limit=PAGE_ROWS, offset=offset)
     )
     return Table(title="audit", columns=("at", "actor", "action", "account", "reason", "details"), rows=rows)
+
+
+def _ban(reason: str | None) -> str:
+    return "" if reason is None else reason or "yes"
 
 
 def _time(moment: datetime | None) -> str:

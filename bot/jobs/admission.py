@@ -11,7 +11,7 @@ from bot.jobs.refusals import Refusal
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    banned_reason: str | None
+    banned_reason: str | None  # None: not banned
     plan_name: str
     plan: Plan
     model: ModelEntry
@@ -22,7 +22,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 def refuse(facts: Facts) -> Refusal | None:
     """Why not, or None. The checks that cost a person nothing to mend come last."""
     if facts.banned_reason is not None:
-        return Refusal("refused-banned", reason=facts.banned_reason or "-")
+        reason = facts.banned_reason.strip(" -")  # older rows have a dash where no reason was given
+        return Refusal("refused-banned", reason=reason or "none")
     if facts.model.plans and facts.plan_name not in facts.model.plans:
         return Refusal("refused-model-plan", model=facts.model.title or facts.model.name)
     if facts.wait_seconds:

@@ -13,10 +13,18 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from bot.chat import Invoice, Locale
+from bot.config import Config
 from bot.payments.events import AnyEvent, Money
 from bot.payments.products import Product
 from storage.errands import Errand, Letter
 from storage.payments import Order
+
+
+def set_up(config: Config) -> tuple[str, ...]:
+    """The names of the providers whose secrets are there: those that this instance has."""
+    known = config.secrets
+    secrets = {"discord": known.discord_token, "stars": known.telegram_token, "stripe": known.stripe_key}
+    return tuple(name for name, secret in secrets.items() if secret)
 
 
 class ProviderAway(Exception):

@@ -101,7 +101,7 @@ admin-debt = { $debt ->
     [one] { $debt } credit is
    *[other] { $debt } credits are
 } owed: a payment was taken back after they were used. What is bought or granted next repays this first, the daily allowance never.
-admin-banned = { $who } is banned and sees the reason.
+admin-banned = { $who } is banned, and reads so at the next try.
 admin-device-drain = { $device } takes no more jobs. What runs there finishes; `admin pool` shows when it is drained.
 admin-device-resume = { $device } takes jobs again.
 admin-job-cancelled = Job #{ $job } is being cancelled.

@@ -88,7 +88,7 @@ admin-planned = { $who } 的套餐已设为 { $plan }{ $days ->
    *[other] ，为期 { $days } 天。
 }
 admin-debt = 欠 { $debt } 积分：有一笔付款在积分用掉之后被退回。之后购买或发放的积分会先用来偿还，每日额度除外。
-admin-banned = { $who } 已被封禁，并会看到原因。
+admin-banned = { $who } 已被封禁，下次使用时会看到提示。
 admin-device-drain = { $device } 不再接收新任务，正在运行的会完成；`admin pool` 会显示何时已排空。
 admin-device-resume = { $device } 已恢复接收任务。
 admin-job-cancelled = 正在取消任务 #{ $job }。

@@ -52,7 +52,10 @@ failed-lora-unavailable = A LoRA can't be used with this model. Your credits are
 failed-storage = The result could not be saved. Your credits are back; press Again in a while.
 
 refused-account = This account no longer exists. Reload to start with a new one.
-refused-banned = You can't make anything here for now. Reason: { $reason }. Write to the operator if this is a mistake.
+refused-banned = You can't make anything here for now.{ $reason ->
+    [none] {""}
+   *[other] {" "}Reason: { $reason }.
+} Write to the operator if this is a mistake.
 refused-event = This event belongs to somebody else, so nothing was done.
 refused-model-gone = There is no model named “{ $model }” here any more. See `help` for those there are.
 refused-model-plan = { $model } is not part of your plan. Pick another with --model, or ask for a bigger plan.

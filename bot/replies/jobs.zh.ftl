@@ -41,7 +41,10 @@ failed-lora-unavailable = 有一个 LoRA 不能用于这个模型。积分已退
 failed-storage = 结果无法保存。积分已退回；过一会儿点“再来一次”。
 
 refused-account = 这个账户已不存在。请刷新以新建账户。
-refused-banned = 你暂时不能在这里生成内容。原因：{ $reason }。如有误请联系管理员。
+refused-banned = 你暂时不能在这里生成内容。{ $reason ->
+    [none] {""}
+   *[other] 原因：{ $reason }。
+}如有误请联系管理员。
 refused-event = 这个事件属于别人，未做任何处理。
 refused-model-gone = 这里已没有名为“{ $model }”的模型。可用的模型见“帮助”。
 refused-model-plan = 你的套餐不包含 { $model }。请用 --model 换一个，或申请更高的套餐。

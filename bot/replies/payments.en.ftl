@@ -100,6 +100,10 @@ admin-promo-made = Code { $code } works { $uses } times.
 admin-promo-ended = Code { $code } is over.
 admin-promo-exists = There is a code { $code } already.
 admin-no-letter = There is no news #{ $letter }.
+admin-no-provider = No provider “{ $name }” is set up here. { $providers ->
+    [none] None is: their secrets are missing.
+   *[other] There are: { $providers }.
+}
 admin-asked = Asked the bot to { $what }. `admin flagged` and the audit log show what comes of it.
 stars-pack = { $credits } credits, good for { $days } days. They arrive by themselves once you have paid.
 stars-plan = { $credits } credits every { $days } days. It renews by itself; cancel it any time in Telegram: Settings, My Stars.

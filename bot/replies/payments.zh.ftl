@@ -100,6 +100,10 @@ admin-promo-made = 优惠码 { $code } 可用 { $uses } 次。
 admin-promo-ended = 优惠码 { $code } 已停用。
 admin-promo-exists = 已经有优惠码 { $code }。
 admin-no-letter = 没有消息 #{ $letter }。
+admin-no-provider = 这里没有启用支付方“{ $name }”。{ $providers ->
+    [none] 尚未启用任何支付方：缺少它们的密钥。
+   *[other] 已启用：{ $providers }。
+}
 admin-asked = 已请机器人执行：{ $what }。结果见 `admin flagged` 和审计记录。
 stars-pack = { $credits } 积分，{ $days } 天内有效，付款后自动到账。
 stars-plan = 每 { $days } 天 { $credits } 积分，自动续订；可随时在 Telegram 的“设置 › 我的星星”中取消。

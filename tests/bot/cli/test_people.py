@@ -51,6 +51,7 @@ def test_grant_gives_takes_and_counts_an_event_once(atelier: Atelier, ann: str) 
         (("grant", "test:ann", "5", "--event", "x" * 200), "--event"),
         (("plan", "test:ann", "gold"), "no plan “gold”"),
         (("ban", "nobody"), "no account “nobody”"),
+        (("money", "reconcile", "stirpe"), "No provider “stirpe” is set up here."),
         (("user", ""), "no account"),
     ],
 )

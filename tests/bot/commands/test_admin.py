@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
+from bot.chat import Locale
 from generators.device import DeviceStatus
 from storage import devices, records
 from storage.tables import DeviceRow
@@ -80,6 +81,19 @@ async def test_a_ban_is_told_to_the_banned_with_its_reason_and_can_be_lifted(off
     assert "Reason: too much spam." in reply.text
     await office.say("admin", "unban test:ann", by="mod")
     assert not (await office.say("imagine", "a red apple")).refused
+
+
+@pytest.mark.parametrize(
+    ("locale", "said"),
+    [
+        ("en", "You can't make anything here for now. Write to the operator if this is a mistake."),
+        ("zh", "你暂时不能在这里生成内容。如有误请联系管理员。"),
+    ],
+)
+async def test_a_ban_without_a_reason_names_none(office: Stage, locale: Locale, said: str) -> None:
+    await office.say("admin", "ban test:ann yes", by="mod")
+    assert (await office.say("imagine", "a red apple", locale=locale)).text == said
+    assert "**banned**: yes" in (await office.say("admin", "user test:ann", by="mod")).text
 
 
 @pytest.mark.parametrize(

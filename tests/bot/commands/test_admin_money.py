@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from bot.config import Secrets
 from bot.office import Office
 from bot.operations import Actor
 from bot.payments.cashier import Cashier
@@ -119,11 +121,32 @@ async def test_each_change_has_its_audit_row(counter: Counter) -> None:
 
 
 async def test_the_cashier_reconciles_when_asked_and_keeps_what_it_found(counter: Counter) -> None:
-    office = Office(counter.database, counter.stage.config, clock=now)
-    await office.reconcile("paper", actor=BOSS)
-    await Cashier(counter.database, counter.inbox, [Till()], clock=now).errands()
+    secrets = Secrets(telegram_token="1:token")
+    office = Office(counter.database, structs.replace(counter.stage.config, secrets=secrets), clock=now)
+    await office.reconcile("stars", actor=BOSS)
+    stars = Till()
+    stars.name = "stars"
+    await Cashier(counter.database, counter.inbox, [stars], clock=now).errands()
     (last, *_) = await counter.database.read(records.audits)
     assert (last.action, last.actor, last.details["differences"]) == ("reconciled", "cashier", [])
+
+
+async def test_only_a_provider_that_is_set_up_can_be_reconciled(open_stage: Open) -> None:
+    stage = await open_stage(
+        ATELIER_ADMINS_OWNER="test:boss", ATELIER_DISCORD_TOKEN="d", ATELIER_TELEGRAM_TOKEN="t"
+    )
+    for name in ("paypal", "stripe"):
+        reply = await stage.say("admin", f"reconcile {name}", by="boss")
+        assert (reply.refused, reply.text) == (
+            True, f"No provider “{name}” is set up here. There are: discord, stars."
+        )  # fmt: skip
+    assert not (await stage.say("admin", "reconcile discord", by="boss")).refused
+
+
+async def test_where_no_provider_is_set_up_there_is_none_to_reconcile(counter: Counter) -> None:
+    assert (await admin(counter, "reconcile stripe")).text.endswith("None is: their secrets are missing.")
+    chinese = await counter.say("admin", "reconcile stripe", by="boss", locale="zh")
+    assert chinese.text == "这里没有启用支付方“stripe”。尚未启用任何支付方：缺少它们的密钥。"
 
 
 def test_a_price_list_is_tried_on_what_was_done() -> None:
