@@ -19,7 +19,7 @@ from typing import Any, Literal
 import greenlet
 import torch
 
-from generators import faults, hardware, merging, turns
+from generators import families, faults, hardware, merging, turns
 from generators.encodings import Encodings
 from generators.profiles import Profiles
 from generators.requests import LoraUse
@@ -61,7 +61,7 @@ class Call:
     rows: int
     loras: Loras | None = None
     is_step: bool = False
-    family: merging.Family = merging.PLAIN
+    joining: families.Joining = families.PLAIN
     since: int = 0
 
     @property
@@ -185,7 +185,7 @@ class Hub:
     def _joined(self, calls: Sequence[Call]) -> Sequence[Any]:
         began = hardware.clock(self._device)
         first, rows = calls[0], sum(call.rows for call in calls)
-        arguments = merging.joined([call.arguments for call in calls], first.family)
+        arguments = merging.joined([call.arguments for call in calls], first.joining)
         output = first.function(**arguments)
         self._profiles.note(first.profile, rows, hardware.clock(self._device) - began)
         cuts: list[Any] = []

@@ -8,33 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 
+from generators.families import PLAIN, Joining
 
-@dataclass(frozen=True)
-class Family:
-    """How the calls of a denoiser are joined. `alike`: arguments that say the same for every row of one picture
-    size, and so have no batch; `masked`: the one of words as long as a prompt, whose mask has its name."""
-
-    alike: frozenset[str] = frozenset()
-    masked: str = ""
-
-
-DENOISERS = {
-    "UNet2DConditionModel": Family(),
-    "SD3Transformer2DModel": Family(),
-    "FluxTransformer2DModel": Family(alike=frozenset({"img_ids", "txt_ids"})),
-    "PixArtTransformer2DModel": Family(),
-    "SanaTransformer2DModel": Family(),
-    "QwenImageTransformer2DModel": Family(masked="encoder_hidden_states"),
-}
-PLAIN = Family()
-WORDS_BUCKET = 64  # tokens to a multiple of which such words are padded
-DECODERS = frozenset({"AutoencoderKL", "AutoencoderDC", "AutoencoderTiny", "AutoencoderKLQwenImage"})
+WORDS_BUCKET = 64  # tokens to a multiple of which words of a prompt's length are padded
 
 Arguments = Mapping[str, Any]
 _NOTHING = object()
@@ -54,26 +35,26 @@ def rows(arguments: Arguments) -> int:
     return next((len(each) for each in arguments.values() if _is_batched(each)), 1)
 
 
-def joinable(arguments: Arguments, family: Family) -> dict[str, Any]:
+def joinable(arguments: Arguments, joining: Joining) -> dict[str, Any]:
     """The same call with a row of each argument for every row of the sample, whole numbers of time as floats."""
     count = rows(arguments)
     spread = {
-        name: each if name in family.alike else _spread(each, count) for name, each in arguments.items()
+        name: each if name in joining.alike else _spread(each, count) for name, each in arguments.items()
     }
-    return spread | (_padded(arguments, family.masked) if family.masked else {})
+    return spread | (_padded(arguments, joining.masked) if joining.masked else {})
 
 
-def signature(arguments: Arguments, family: Family = PLAIN) -> Hashable:
+def signature(arguments: Arguments, joining: Joining = PLAIN) -> Hashable:
     """Calls of equal signature can be joined."""
-    return tuple((name, _kind(each, name in family.alike)) for name, each in sorted(arguments.items()))
+    return tuple((name, _kind(each, name in joining.alike)) for name, each in sorted(arguments.items()))
 
 
-def joined(calls: Sequence[Arguments], family: Family = PLAIN) -> dict[str, Any]:
+def joined(calls: Sequence[Arguments], joining: Joining = PLAIN) -> dict[str, Any]:
     """One call of all rows; the calls are joinable and of one signature."""
     if len(calls) == 1:
         return dict(calls[0])
     return {
-        name: each if name in family.alike else _join([call[name] for call in calls])
+        name: each if name in joining.alike else _join([call[name] for call in calls])
         for name, each in calls[0].items()
     }
 

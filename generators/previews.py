@@ -15,7 +15,6 @@ from PIL import Image
 _SIDE = 256  # pixels of a preview's longer side
 _SAMPLES = 6  # pictures, of so many latents along a side
 _SAMPLE_SIDE = 8
-_TIMED = frozenset({"AutoencoderKLQwenImage", "AutoencoderKLWan"})  # of videos: a picture is one of one frame
 
 
 class Previewer:
@@ -73,7 +72,7 @@ def _mapping(latents: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
 
 def _seen(vae: Any, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """A picture's latents as the denoiser works on them, and what the VAE makes of them, both (1, channels, h, w)."""
-    is_timed = type(vae).__name__ in _TIMED
+    is_timed = _is_timed(vae)
     pixels = picture.to(vae.device, vae.dtype)
     found = vae.encode(pixels.unsqueeze(2) if is_timed else pixels)
     raw = found.latent_dist.mean if hasattr(found, "latent_dist") else found.latent
@@ -81,6 +80,11 @@ def _seen(vae: Any, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if is_timed:
         latents, made = latents.squeeze(2), made.squeeze(2)
     return latents.float().cpu(), made.float().cpu()
+
+
+def _is_timed(vae: Any) -> bool:
+    """Whether it is one of videos, for which a picture is one of one frame: its convolutions have three dimensions."""
+    return any(weight.dim() == 5 for weight in vae.encoder.parameters())
 
 
 def _normal(vae: Any, raw: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import msgspec
 
-from generators import embedded, weights
+from generators import embedded, families, weights
 from generators.engine import ModelUnavailable
 from generators.models import Model
 from generators.requests import Kind
@@ -32,20 +32,8 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 1024
     height: int = 1024
     multiple: int = 8
-    steps: int = 28
-    guidance: float = 5.0
-
-
-_FAMILIES: dict[str, tuple[int, float]] = {  # steps and guidance, by the beginning of the pipeline's name
-    "StableDiffusionXL": (30, 6.0),
-    "StableDiffusion3": (28, 3.5),
-    "StableDiffusion": (25, 7.5),
-    "Flux": (28, 3.5),
-    "Sana": (20, 4.5),
-    "PixArt": (20, 4.5),
-    "QwenImage": (30, 4.0),
-}
-_SCHNELL = (4, 0.0)  # a Flux without guidance embedded is the distilled one
+    steps: int = families.UNKNOWN.steps
+    guidance: float = families.UNKNOWN.guidance
 
 
 def place(model: Model) -> Path | None:
@@ -124,17 +112,12 @@ def licence(folder: Path) -> str:
 def own(folder: Path) -> Own:
     """The sizes, steps and guidance that a folder in diffusers' layout was made for; guesses where it is silent."""
     index, transformer = _json(folder / "model_index.json"), _json(folder / "transformer" / "config.json")
-    pipeline = str(index.get("_class_name", ""))
-    steps, guidance = next(
-        (known for name, known in _FAMILIES.items() if pipeline.startswith(name)),
-        (Own().steps, Own().guidance),
-    )
-    if pipeline.startswith("Flux") and not transformer.get("guidance_embeds"):
-        steps, guidance = _SCHNELL
+    family = families.nearest(str(index.get("_class_name", "")))
+    steps, guidance = family.steps, family.guidance
+    if family.distilled and not transformer.get("guidance_embeds"):
+        steps, guidance = family.distilled
     factor = _vae_factor(folder)
-    multiple = max(
-        factor * _whole(transformer.get("patch_size"), 1), 16 if pipeline.startswith("Flux") else 8
-    )
+    multiple = max(factor * _whole(transformer.get("patch_size"), 1), family.multiple)
     side = _side(_json(folder / "unet" / "config.json") or transformer, factor)
     return Own(
         width=side // multiple * multiple or multiple, height=side // multiple * multiple or multiple,

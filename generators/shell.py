@@ -15,7 +15,7 @@ from typing import Any
 import greenlet
 import torch
 
-from generators import merging
+from generators import families, merging
 from generators.hub import Call, Hub, Task
 
 
@@ -76,10 +76,10 @@ class Proxy:
             return module(**arguments)
         if self._name.startswith("text_encoder"):
             return self._encoded(task, arguments)
-        family = merging.DENOISERS.get(type(module).__name__)
-        if family is None:
+        joining = families.DENOISERS.get(type(module).__name__)
+        if joining is None:
             return task.ask(self._alone(task, module, arguments))
-        return task.ask(self._step(task, arguments, family))
+        return task.ask(self._step(task, arguments, joining))
 
     def to(self, *args: Any, **kwargs: Any) -> Proxy:
         """Stays as it is: SDXL would change the number format of a VAE that others are using."""
@@ -105,24 +105,24 @@ class Proxy:
         task = greenlet.getcurrent()
         if not isinstance(task, Task):
             return function(**arguments)
-        if type(self._module).__name__ not in merging.DECODERS:
+        if type(self._module).__name__ not in families.DECODERS:
             return task.ask(self._alone(task, function, arguments))
         arguments.pop("generator", None)  # these decoders ignore it
         return task.ask(self._decoding(task, function, arguments))
 
-    def _step(self, task: Task, arguments: dict[str, Any], family: merging.Family) -> Call:
-        arguments = merging.joinable(arguments, family)
+    def _step(self, task: Task, arguments: dict[str, Any], joining: families.Joining) -> Call:
+        arguments = merging.joinable(arguments, joining)
         return Call(
             task=task,
             part=self._name,
             function=self._module,
             arguments=arguments,
             sharing="joined",
-            key=(self._name, task.size, task.loras, merging.signature(arguments, family)),
+            key=(self._name, task.size, task.loras, merging.signature(arguments, joining)),
             rows=merging.rows(arguments),
             loras=task.loras,
             is_step=True,
-            family=family,
+            joining=joining,
         )
 
     def _decoding(self, task: Task, function: Callable[..., Any], arguments: dict[str, Any]) -> Call:

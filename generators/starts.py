@@ -15,14 +15,16 @@ import torch
 from diffusers.utils import torch_utils
 from PIL import Image
 
+from generators import families
+
 _untyped: Any = torch_utils
-_FAMILIES = frozenset({"PixArtAlphaPipeline", "PixArtSigmaPipeline", "SanaPipeline"})
 
 
 def can_start_late(pipeline: Any) -> bool:
     """Stable Diffusion's own inpainting takes only latents of four channels; the starter model's have six."""
     name = type(pipeline).__name__
-    return name in _FAMILIES or (name == "StableDiffusionPipeline" and pipeline.unet.config.in_channels != 4)
+    is_starter = name == "StableDiffusionPipeline" and pipeline.unet.config.in_channels != 4
+    return is_starter or families.of(name).starts_late
 
 
 def start_late(pipeline: Any, picture: Image.Image, strength: float, mask: Image.Image | None = None) -> None:

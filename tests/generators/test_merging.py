@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from generators import merging
+from generators import families, merging
 
-UNET = merging.DENOISERS["UNet2DConditionModel"]
+UNET = families.DENOISERS["UNet2DConditionModel"]
 
 
 def call(timestep: torch.Tensor, *, rows: int = 2, dtype: torch.dtype = torch.float32) -> dict[str, object]:
