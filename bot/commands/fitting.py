@@ -14,7 +14,7 @@ from bot.commands.refused import PromptError
 from bot.config import ModelEntry, Plan, Style
 from bot.jobs.limits import shaped
 from bot.jobs.pricing import FALLBACK_PIXELS, FALLBACK_STEPS
-from generators import schedulers
+from generators import scheduler_names
 from generators.requests import ImageToImage, Inpaint, Kind, LoraUse, TextToImage
 
 Size = tuple[int, int]
@@ -170,8 +170,8 @@ def _count(prompt: Prompt, model: ModelEntry, plan: Plan) -> int:
 
 
 def _scheduler(prompt: Prompt, model: ModelEntry) -> str:
-    if prompt.scheduler and prompt.scheduler not in schedulers.NAMES:
-        raise unknown("prompt-unknown-scheduler", "scheduler", prompt.scheduler, schedulers.NAMES)
+    if prompt.scheduler and prompt.scheduler not in scheduler_names.NAMES:
+        raise unknown("prompt-unknown-scheduler", "scheduler", prompt.scheduler, scheduler_names.NAMES)
     return prompt.scheduler or model.scheduler
 
 

@@ -12,7 +12,7 @@ from bot.config import Config, ConfigError, ModelEntry, PoolConfig
 from bot.jobs.safety import compile_rules
 from bot.jobs.submit import RELAXED
 from bot.settings.keys import NAME, nearest
-from generators import schedulers
+from generators import scheduler_names
 
 FREE = "free"
 _SKU = re.compile(r"[0-9]{15,20}")
@@ -70,8 +70,8 @@ def _model(path: str, model: ModelEntry) -> None:
         raise ConfigError(f"{path}.compile is for models of pictures without LoRAs.")
     _at_most(path, "steps", model.steps, model.steps_max)
     _at_most(path, "max_tokens", model.max_tokens, model.max_tokens_max)
-    if model.scheduler and model.scheduler not in schedulers.NAMES:
-        raise ConfigError(_unknown(f"{path}.scheduler", model.scheduler, "scheduler", schedulers.NAMES))
+    if model.scheduler and model.scheduler not in scheduler_names.NAMES:
+        raise ConfigError(_unknown(f"{path}.scheduler", model.scheduler, "scheduler", scheduler_names.NAMES))
     if model.width * model.height > model.pixels_max:
         raise ConfigError(
             f"{path}.pixels_max must be at least {model.width * model.height}, its width by height."
