@@ -12,7 +12,7 @@ from bot.config import Abuse, Plan
 from storage.accounts import Account
 from storage.ledger import Grant
 
-MONTH = timedelta(days=30)
+MONTH, SECOND = timedelta(days=30), timedelta(seconds=1)
 
 
 def due(account: Account, plan: Plan, abuse: Abuse, *, now: datetime) -> list[Grant]:
@@ -34,6 +34,13 @@ def next_month(now: datetime) -> datetime:
 def lapse(plan: Plan, period_end: datetime) -> datetime:
     """When credits of a period that ends then lapse: what is left of them rolls over for so many days."""
     return period_end + timedelta(days=plan.rollover_days)
+
+
+def credits_of(plan: Plan, length: timedelta) -> int:
+    """The monthly credits of a right that lasts so long: all of them for a period of the plan (at most a month) or
+    more, below that their share, rounded up."""
+    period = min(timedelta(days=plan.days), MONTH)
+    return -(-plan.credits_month * (min(length, period) // SECOND) // (period // SECOND))
 
 
 def credits_day(plan: Plan, abuse: Abuse, *, created_at: datetime, now: datetime) -> int:

@@ -53,15 +53,14 @@ def derive(session: Session, config: Config, account: int, now: datetime) -> Acc
 
 def give(session: Session, config: Config, account: int, news: News, now: datetime, *, key: str) -> Account:
     """A right that nobody paid for: an admin's word, a gift, a promo code. Its first month's credits come with it,
-    in a lot named `key`. Callers lock the account."""
+    or their share if it is shorter, in a lot named `key`. Callers lock the account."""
     entitlements.hear(session, account, news)
     plan = config.plans[news.plan]
     month = news.since + allowances.MONTH
     end = min(month, news.until) if news.until else month
-    if plan.credits_month and not news.ended:
-        lot = ledger.Grant(
-            key=key, kind="monthly", amount=plan.credits_month, expires_at=allowances.lapse(plan, end)
-        )
+    if not news.ended:
+        amount = allowances.credits_of(plan, end - news.since)
+        lot = ledger.Grant(key=key, kind="monthly", amount=amount, expires_at=allowances.lapse(plan, end))
         ledger.grant(session, account, [lot], now)
     return derive(session, config, account, now)
 

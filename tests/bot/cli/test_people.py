@@ -67,6 +67,9 @@ def test_plan_and_ban_are_audited_with_who_sat_there(atelier: Atelier, ann: str,
         == "test:ann is on pro for 30 days.\n"
     )
     assert "pro until" in atelier("user", ann).out
+    assert "lot monthly 5000 of 5000" in " ".join(atelier("user", ann).out.split())
+    atelier("plan", ann, "pro", "--days", 3)
+    assert "lot monthly 500 of 500" in " ".join(atelier("user", ann).out.split())
     assert atelier("ban", ann, "--reason", "spam").out == "test:ann is banned.\n"
     assert "banned spam" in " ".join(atelier("user", ann).out.split())
     assert atelier("unban", ann).code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given
@@ -112,6 +113,29 @@ def test_a_right_gives_its_later_months_from_the_start_of_its_period() -> None:
     assert due(NOW, NOW + 365 * day, NOW + 30 * day) == ["monthly:7:2026-11-24:1"]
     assert due(NOW, NOW + 365 * day, NOW + 364 * day) == []  # a year is twelve of them
     assert due(NOW, None, NOW + 900 * day) == ["monthly:7:2026-11-24:30"]
+
+
+def test_a_gift_of_a_part_of_a_month_gives_that_part_rounded_up() -> None:
+    plan = Plan(credits_month=5000)
+    given = [allowances.credits_of(plan, timedelta(days=days)) for days in (0, 1, 3, 29, 30, 45)]
+    assert given == [0, 167, 500, 4834, 5000, 5000]
+
+
+@given(
+    credits=st.integers(0, 10**12),
+    period=st.integers(1, 400),
+    lengths=st.lists(st.integers(0, 400), min_size=1, max_size=40),
+)
+def test_splitting_a_gift_never_gives_more_than_rounding_up_each_piece(
+    credits: int, period: int, lengths: list[int]
+) -> None:
+    plan = Plan(credits_month=credits, days=period)
+    whole = min(period, 30)
+    pieces = [allowances.credits_of(plan, timedelta(days=days)) for days in lengths]
+    exact = [Fraction(credits * min(days, whole), whole) for days in lengths]
+    assert all(0 <= piece - due < 1 for piece, due in zip(pieces, exact, strict=True))
+    assert sum(pieces) < Fraction(credits * sum(lengths), whole) + len(lengths)
+    assert allowances.credits_of(plan, timedelta(days=whole)) == credits
 
 
 def somebody(number: int, *, created_at: datetime = NOW, **plan: Any) -> Account:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from bot.jobs import entitlement
 from bot.payments import products
 from bot.payments import till as counter
 from bot.payments.events import Money, Period
 from bot.payments.till import Unmatched
 from storage import accounts, errands, ledger, payments
 from storage.database import Database
+from storage.entitlements import News
 from tests.bot.payments.till_world import (
     DAY,
     MONTH,
@@ -310,6 +312,39 @@ async def test_a_year_gives_its_credits_month_by_month(till: Till) -> None:
     till.at = NOON + MONTH + DAY
     await till.do(_refresh, till, ann)
     assert await till.credits(ann) == 3000
+
+
+async def gift(till: Till, account: int, plan: str, days: int, key: str) -> None:
+    until = till.at + days * DAY
+    news = News(source="gift", external_id=key, plan=plan, since=till.at, until=until, at=till.at)
+    await till.do(entitlement.give, till.config, account, news, till.at, key=key)
+
+
+async def test_a_gift_of_days_gives_the_share_of_the_months_credits_that_they_are(till: Till) -> None:
+    ann = await till.person("ann")
+    for number in range(10):
+        await gift(till, ann, "pro", 3, f"piece-{number}")
+        assert (await till.plan(ann), await till.credits(ann)) == ("pro", 500 * (number + 1))
+        till.at += 3 * DAY
+    assert await till.plan(ann) == "free"
+    await gift(till, ann, "pro", 30, "whole")
+    assert await till.do(ledger.granted, "whole") == 5000
+
+
+async def test_gifts_are_shares_too_for_a_group_beside_a_subscription_and_after_a_merge(till: Till) -> None:
+    wallet = await till.do(accounts.resolve, accounts.place("discord", "1"), till.at)
+    await gift(till, wallet, "server", 6, "for the group")
+    assert (await till.plan(wallet), await till.credits(wallet)) == ("server", 1600)
+    ann, bob = await till.person("ann"), await till.person("bob")
+    await till.apply(subscribes("ann", "p1"))
+    await gift(till, bob, "pro", 3, "bob's")
+    await till.do(accounts.merge, bob, ann, till.at)
+    assert await till.credits(ann) == 1500 + 500
+    await gift(till, ann, "pro", 3, "after it")
+    assert await till.credits(ann) == 1500 + 500 + 500
+    till.at = NOON + MONTH
+    await till.apply(subscribes("ann", "p2", month=1))
+    assert await till.credits(ann) == 2500 + 1500  # a renewal that is paid for is whole
 
 
 async def test_a_refunded_month_ends_the_plan_and_takes_its_credits(till: Till) -> None:
