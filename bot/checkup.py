@@ -155,7 +155,7 @@ async def _stars(ward: Ward) -> str:
     offered = [each for each in products.catalogue(ward.config).values() if products.STARS in each.price]
     for product in offered:
         if reason := telegram_stars.unsellable(product):
-            raise Sick(f"{product.title} {reason}.", f"Correct the price or days of {product.id}.")
+            raise Sick(f"{product.title} {reason}.", f"Correct the days of {product.id}.")
     if offered and not ward.config.payments.support:
         raise Sick(
             "Stars are asked for, but /paysupport can name nobody.",

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from generators.models import Model
+from generators.source import BYTES_MAX, PIXELS_MAX
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -57,8 +58,8 @@ class WebPage(Section, frozen=True):
     public_url: str = ""
     hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
-    upload_bytes_max: Positive = 10 * 1024 * 1024
-    upload_pixels_max: Positive = 16_777_216
+    upload_bytes_max: Annotated[int, Meta(ge=1, le=BYTES_MAX)] = 10 * 1024 * 1024
+    upload_pixels_max: Annotated[int, Meta(ge=1, le=PIXELS_MAX)] = 16_777_216
     allowances_per_network: Positive = 1  # free allowances a day for one network address
     link_seconds: Positive = 3600
 

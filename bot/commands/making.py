@@ -10,7 +10,7 @@ from bot.chat import Address, Attachment, AttachmentGone, Audience, Reply
 from bot.commands import prompt
 from bot.commands.context import Asking, Context
 from bot.commands.prompt import Prompt
-from bot.config import Plan
+from bot.config import Plan, WebPage
 from bot.jobs import safety, submit, wallets
 from bot.jobs.refusals import Refusal
 from bot.jobs.submit import Ask, Submitted
@@ -157,9 +157,8 @@ def defaulted(wanted: Prompt, defaults: Prompt) -> Prompt:
 async def _upload(context: Context, asking: Asking, attachment: Attachment) -> Source:
     """Bounds are checked on what was promised, on what came, and on the header, before any pixel is decoded."""
     limits = context.config.web
-    limit_mb = limits.upload_bytes_max // (1024 * 1024)
     if attachment.size_bytes > limits.upload_bytes_max:
-        raise Refusal("refused-picture", reason="too_large_bytes", limit_mb=limit_mb)
+        raise _refused("too_large_bytes", limits)
     try:
         data = await attachment.read()
         info = source.inspect(data, bytes_max=limits.upload_bytes_max, pixels_max=limits.upload_pixels_max)
@@ -167,7 +166,14 @@ async def _upload(context: Context, asking: Asking, attachment: Attachment) -> S
     except AttachmentGone:
         raise Refusal("refused-attachment-gone") from None
     except SourceRefused as refused:
-        raise Refusal("refused-picture", reason=refused.reason, limit_mb=limit_mb) from None
+        raise _refused(refused.reason, limits) from None
     blob = f"uploads/{context.signer.digest('upload', asking.key)}"
     await context.blobs.put(blob, data)
     return Source(blob=blob, size=(info.width, info.height), upload=True, cut_out=cut_out)
+
+
+def _refused(reason: source.Reason, limits: WebPage) -> Refusal:
+    limit_mb = limits.upload_bytes_max // (1024 * 1024)
+    return Refusal(
+        "refused-picture", reason=reason, limit_mb=limit_mb, pixels=limits.upload_pixels_max, side=source.SIDE_MIN
+    )  # fmt: skip

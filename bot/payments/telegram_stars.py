@@ -265,11 +265,7 @@ class TelegramStars:
 
 
 def unsellable(product: Product) -> str:
-    """Why Telegram would not take its price in Stars; empty where it would, or where there is none."""
-    money = product.money(STARS)
-    most = SUBSCRIPTION_STARS_MAX if product.kind == "plan" else STARS_MAX
-    if money is not None and not 1 <= money.amount <= most:
-        return f"costs {money.amount} Stars, and Telegram takes 1 to {most}"
-    if money is not None and product.kind == "plan" and product.days != SUBSCRIPTION_DAYS:
+    """Why Telegram would not sell it for Stars; empty where it would, or where it has no such price."""
+    if STARS in product.price and product.kind == "plan" and product.days != SUBSCRIPTION_DAYS:
         return f"lasts {product.days} days, and Telegram renews every {SUBSCRIPTION_DAYS}"
     return ""

@@ -96,7 +96,8 @@ refused-unknown-command = There is no command “{ $command }”. Did you mean �
 refused-attachment-gone = The picture was taken away before I could read it. Send it again.
 refused-picture = { $reason ->
     [too_large_bytes] The picture file is too large: { $limit_mb } MB is the most.
-    [too_many_pixels] The picture has too many pixels. Make it smaller and send it again.
+    [too_many_pixels] The picture has too many pixels: { $pixels } are the most, width times height. Make it smaller and send it again.
+    [too_small] The picture is too small: { $side } pixels are the least for each side. Send a larger one.
     [not_a_picture] This is not a PNG, JPEG or WebP picture.
     [truncated] The picture is cut off. Send it again.
    *[other] The picture can't be read. Send it as PNG, JPEG or WebP.

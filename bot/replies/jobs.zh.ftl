@@ -67,7 +67,8 @@ refused-unknown-command = 没有“{ $command }”这个命令。你是想用“
 refused-attachment-gone = 还没来得及读取，图片就被撤走了。请重新发送。
 refused-picture = { $reason ->
     [too_large_bytes] 图片文件太大：最多 { $limit_mb } MB。
-    [too_many_pixels] 图片像素太多。请缩小后再发。
+    [too_many_pixels] 图片像素太多：宽乘高最多 { $pixels } 像素。请缩小后再发。
+    [too_small] 图片太小：每边至少 { $side } 像素。请换一张大一些的。
     [not_a_picture] 这不是 PNG、JPEG 或 WebP 图片。
     [truncated] 图片不完整。请重新发送。
    *[other] 图片无法读取。请用 PNG、JPEG 或 WebP 格式发送。

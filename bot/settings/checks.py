@@ -8,9 +8,11 @@ from importlib.util import find_spec
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
-from bot.config import Config, ConfigError, ModelEntry, PoolConfig
+from bot.config import Config, ConfigError, ModelEntry, PoolConfig, Prices
 from bot.jobs.safety import compile_rules
 from bot.jobs.submit import RELAXED
+from bot.payments.products import STARS
+from bot.payments.telegram_stars import STARS_MAX, SUBSCRIPTION_STARS_MAX
 from bot.settings.keys import NAME, nearest
 from generators import scheduler_names
 
@@ -53,6 +55,14 @@ def _plans(config: Config) -> None:
         raise ConfigError(
             f"plans.{RELAXED} cannot be a plan: relaxed work goes by that name. Call it otherwise."
         )
+    for key in ("price", "discord_sku"):
+        if getattr(config.plans[FREE], key):
+            raise ConfigError(
+                f"plans.{FREE}.{key} must be empty: everybody has that plan, so nobody can buy it."
+            )
+    if both := config.plans.keys() & config.packs.keys():
+        name = min(both)
+        raise ConfigError(f"packs.{name} has the name of plans.{name}: `buy {name}` must mean one of them.")
 
 
 def _model(path: str, model: ModelEntry) -> None:
@@ -140,19 +150,25 @@ def _prices(config: Config) -> None:
         raise ConfigError(
             f'payments.currency must be three small letters, like usd, not "{config.payments.currency}".'
         )
-    named = [(f"plans.{name}", plan) for name, plan in config.plans.items()]
-    named += [(f"packs.{name}", pack) for name, pack in config.packs.items()]
-    for path, sold in named:
-        for currency in sold.price:
-            if not _CURRENCY.fullmatch(currency):
-                raise ConfigError(
-                    f"{path}.price names {currency!r}: currencies are three small letters, like usd or jpy;"
-                    " xtr stands for Telegram Stars."
-                )
-            if currency in THOUSANDTHS:
-                raise ConfigError(
-                    f"{path}.price cannot be in {currency}: it has three decimals, we count two."
-                )
+    for name, plan in config.plans.items():
+        _price(f"plans.{name}.price", plan.price, stars_max=SUBSCRIPTION_STARS_MAX)
+    for name, pack in config.packs.items():
+        _price(f"packs.{name}.price", pack.price, stars_max=STARS_MAX)
+
+
+def _price(path: str, price: Prices, *, stars_max: int) -> None:
+    for currency, amount in price.items():
+        if not _CURRENCY.fullmatch(currency):
+            raise ConfigError(
+                f"{path} names {currency!r}: currencies are three small letters, like usd or jpy;"
+                " xtr stands for Telegram Stars."
+            )
+        if currency in THOUSANDTHS:
+            raise ConfigError(f"{path} cannot be in {currency}: it has three decimals, we count two.")
+        if currency == STARS and amount > stars_max:
+            raise ConfigError(
+                f"{path} must be at most {stars_max} {STARS}: Telegram takes no more, not {amount}."
+            )
 
 
 def _stripe(config: Config) -> None:
@@ -230,6 +246,10 @@ def _addresses(config: Config) -> None:
         raise ConfigError("database.url must begin with sqlite:/// or postgresql://.")
     if "://" in config.storage.blobs and not config.storage.blobs.startswith("s3://"):
         raise ConfigError("storage.blobs must be a folder, or begin with s3://.")
+    if config.storage.blobs.startswith("s3://") and not urlsplit(config.storage.blobs).netloc:
+        raise ConfigError(
+            'storage.blobs must name a bucket: "s3://bucket" or "s3://bucket/prefix?endpoint=…".'
+        )
     public = urlsplit(config.web.public_url)
     if config.web.public_url and not (public.scheme in ("http", "https") and public.netloc):
         raise ConfigError("web.public_url must begin with http:// or https://.")
@@ -240,7 +260,9 @@ def _addresses(config: Config) -> None:
 
 
 def _names(config: Config) -> None:
-    """Names of folders, hosts and networks that would be taken and then quietly never fit."""
+    """Names that would be taken and then quietly never fit."""
+    if not config.atelier.name.strip():
+        raise ConfigError('atelier.name must not be empty: it is what people see, "Atelier" by default.')
     if not config.atelier.home.strip():
         raise ConfigError('atelier.home must name a folder: "data" is the default.')
     for host in config.web.hosts:

@@ -295,6 +295,16 @@ def test_two_homes_are_refused() -> None:
         ("[admins]\nowner = ['bob']", ("admins.owner", '"bob"', "platform:id")),
         ("[database]\nurl = 'mysql://me:hunter2@db'", ("database.url", "postgresql://")),
         ("[storage]\nblobs = 'ftp://x'", ("storage.blobs", "s3://")),
+        ("[storage]\nblobs = 's3://'", ("storage.blobs must name a bucket",)),
+        ("[storage]\nblobs = 's3:///prefix?endpoint=http://x'", ("storage.blobs must name a bucket",)),
+        ("[atelier]\nname = ' '", ("atelier.name must not be empty",)),
+        ("[plans.free]\nprice = {usd = 1}", ("plans.free.price must be empty",)),
+        (f"[plans.free]\n{SKU}", ("plans.free.discord_sku must be empty",)),
+        ("[plans.free]\n[plans.a]\nprice = {xtr = 10001}", ("plans.a.price", "at most 10000 xtr", "10001")),
+        ("[packs.a]\ncredits = 1\nprice = {xtr = 25001}", ("packs.a.price", "at most 25000 xtr", "25001")),
+        ("[packs.pro]\ncredits = 1", ("packs.pro has the name of plans.pro",)),
+        ("[web]\nupload_pixels_max = 40000001", ("web.upload_pixels_max", "from 1 to 40000000")),
+        ("[web]\nupload_bytes_max = 33554433", ("web.upload_bytes_max", "from 1 to 33554432")),
         ("[web]\npublic_url = 'example.org'", ("web.public_url", "https://")),
         ("[plans]\nfree={}\na-b={}\na_b={}", ("plans.a_b", "plans.a-b")),
     ],
@@ -463,6 +473,11 @@ def test_currencies_are_three_letters_and_have_two_decimals_or_none(tmp_path: Pa
     for currency, said in (("dollar", "three small letters"), ("kwd", "three decimals")):
         path = written(tmp_path, f"[packs.small]\nprice = {{ {currency} = 100 }}")
         assert said in refusal(path)
+
+
+def test_the_highest_prices_that_telegram_takes_are_taken(tmp_path: Path) -> None:
+    plan, pack = "[plans.a]\nprice = {xtr = 10000}", "[packs.b]\ncredits = 1\nprice = {xtr = 25000}"
+    assert load(written(tmp_path, f"[plans.free]\n{plan}\n{pack}"), {})
 
 
 def test_the_pool_has_no_defaults_of_its_own() -> None:

@@ -6,6 +6,7 @@ import io
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from bot.chat import Action, Audience, Card
@@ -184,6 +185,22 @@ async def test_chinese_is_answered_in_chinese(play: Stage) -> None:
     assert "AI" in card.label
     assert [each.label for each in card.buttons if each.action is Action.DELETE] == ["删除"]
     assert button(card, Action.AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "english", "chinese"),
+    [
+        (7, 100, "8 pixels are the least for each side.", "每边至少 8 像素。"),
+        (100, 60, "5,999 are the most, width times height.", "宽乘高最多 5,999 像素。"),
+    ],
+)
+async def test_a_picture_of_too_few_or_too_many_pixels_is_answered_with_the_limit(
+    open_stage: Open, width: int, height: int, english: str, chinese: str
+) -> None:
+    play = await open_stage(ATELIER_WEB_UPLOAD_PIXELS_MAX="5999")
+    sent = png(width, height)
+    assert english in (await play.say("imagine", "an apple", picture=sent)).text
+    assert chinese in (await play.say("imagine", "an apple", picture=sent, locale="zh")).text
 
 
 async def test_a_picture_that_came_with_a_refused_prompt_is_not_kept(play: Stage, tmp_path: Path) -> None:
