@@ -61,15 +61,18 @@ def test_what_is_wrong_is_one_sentence(
     assert words in atelier(*arguments).complaint
 
 
+def test_a_plan_for_days_brings_their_share_of_the_months_credits(atelier: Atelier, ann: str) -> None:
+    for days, credits in ((3, 500), (30, 5000)):
+        atelier("plan", ann, "pro", "--days", days)
+        assert f"lot monthly {credits} of {credits}" in " ".join(atelier("user", ann).out.split())
+
+
 def test_plan_and_ban_are_audited_with_who_sat_there(atelier: Atelier, ann: str, database_url: str) -> None:
     assert (
         atelier("plan", ann, "pro", "--days", 30, "--reason", "friend").out
         == "test:ann is on pro for 30 days.\n"
     )
     assert "pro until" in atelier("user", ann).out
-    assert "lot monthly 5000 of 5000" in " ".join(atelier("user", ann).out.split())
-    atelier("plan", ann, "pro", "--days", 3)
-    assert "lot monthly 500 of 500" in " ".join(atelier("user", ann).out.split())
     assert atelier("ban", ann, "--reason", "spam").out == "test:ann is banned.\n"
     assert "banned spam" in " ".join(atelier("user", ann).out.split())
     assert atelier("unban", ann).code == 0
