@@ -10,9 +10,10 @@ SDE samplers, clipping, thresholding, UniPC's endless memory) steps as ever.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import deque
 from collections.abc import Hashable, Sequence
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import torch
@@ -47,6 +48,7 @@ def quicken(scheduler: Any, tables: Tables) -> None:
             scheduler._step_index = number + 1
         return (_summed(given, numbers).to(model_output.dtype),)
 
+    step.__signature__ = _signature(type(scheduler))  # type: ignore[attr-defined]
     scheduler.step = step
 
 
@@ -94,6 +96,13 @@ def _coming(scheduler: Any, timestep: Any, tables: Tables) -> list[tuple[int, Nu
             tables.clear()
         tables[schedule] = learnt(scheduler, first)
     return list(enumerate(tables[schedule] or (), first))[::-1]
+
+
+@cache
+def _signature(kind: Any) -> inspect.Signature:
+    """Of a scheduler's bound `step`: pipelines look at it twice a picture, and it takes as long as ten steps."""
+    _, *others = inspect.signature(kind.step).parameters.values()
+    return inspect.Signature(others)
 
 
 def _summed(given: Sequence[torch.Tensor], numbers: Numbers) -> torch.Tensor:

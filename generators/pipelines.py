@@ -15,6 +15,8 @@ from generators.models import Model
 from generators.requests import ImageToImage, Inpaint, LoraUse, TextToImage
 
 Loras = tuple[LoraUse, ...]
+# Of flat convolutions, which run up to a fifth faster with the channels of a pixel side by side.
+CHANNELS_LAST = frozenset({"UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "AutoencoderDC"})
 Pipeline = Any  # diffusers.DiffusionPipeline: its classes share no typed call
 
 
@@ -144,7 +146,24 @@ def load(model: Model, device: str, cache: Path) -> Pipelines:
     source = weights.resolve(model, cache)
     if isinstance(source, Path):
         weights.check_pipeline(source)
-    return Pipelines(_placed(_read(model, source, device), device), model)
+    return Pipelines(placed(_read(model, source, device), device), model)
+
+
+def placed(pipeline: Pipeline, device: str) -> Pipeline:
+    """On its device, and in the form that is fastest there. Raises `MemoryError`."""
+    try:
+        pipeline.to(device)
+        for part in pipeline.components.values():
+            if type(part).__name__ in CHANNELS_LAST:
+                part.to(memory_format=torch.channels_last)
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from None
+    _quicken_attention(pipeline)
+    pipeline.set_progress_bar_config(disable=True)
+    vae: Any = getattr(pipeline, "vae", None)
+    if vae is not None and vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
+        vae.to(torch.float32)  # once, not around each decoding: others may be using it then
+    return pipeline
 
 
 def accepted(pipeline: Pipeline) -> dict[str, Any]:
@@ -181,16 +200,13 @@ def _read(model: Model, source: Path | str, device: str) -> Pipeline:
     return pipeline
 
 
-def _placed(pipeline: Pipeline, device: str) -> Pipeline:
-    try:
-        pipeline.to(device)
-    except torch.OutOfMemoryError as error:
-        raise MemoryError(str(error)) from None
-    pipeline.set_progress_bar_config(disable=True)
-    vae: Any = getattr(pipeline, "vae", None)
-    if vae is not None and vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
-        vae.to(torch.float32)  # once, not around each decoding: others may be using it then
-    return pipeline
+def _quicken_attention(pipeline: Pipeline) -> None:
+    """At each call attention looks up what its processor takes, which is slower than the launch of it: the answer is
+    put where Python looks first."""
+    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    processors = [getattr(module, "processor", None) for part in parts for module in part.modules()]
+    for kind in {type(processor) for processor in processors if processor is not None}:
+        kind.__call__.__signature__ = inspect.signature(kind.__call__)
 
 
 def _lora_place(source: str) -> dict[str, str]:

@@ -25,6 +25,8 @@ def unread(pipeline: Pipeline, *, prompt: str, negative: str) -> str:
 
 
 def _end(readers: list[Reader | None], text: str) -> str:
+    if not text:
+        return ""
     read = max(
         (len(text) if reader is None else _read(reader, text) for reader in readers), default=len(text)
     )

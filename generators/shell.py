@@ -22,7 +22,7 @@ from generators.hub import Call, Hub, Task
 def shelled(pipeline: Any, hub: Hub) -> Any:
     """A copy of `pipeline` with proxies for its modules."""
     shell = copy.copy(pipeline)
-    shell.__class__ = _unoffloaded(pipeline.__class__)
+    shell.__class__ = _plain(pipeline.__class__)
     shell.__dict__["_device"] = pipeline.device
     for name, part in pipeline.components.items():
         if isinstance(part, torch.nn.Module):
@@ -38,12 +38,17 @@ def of_task(shell: Any, scheduler: Any) -> Any:
 
 
 @cache
-def _unoffloaded(kind: Any) -> Any:
-    """A pipeline's class without its search, several times a picture, for parts that were moved off the device:
-    a third of what a step cost beside its forward."""
+def _plain(kind: Any) -> Any:
+    """A pipeline's class without what it looks for again and again and we never have: parts that were moved off the
+    device (a third of what a step cost beside its forward), and words that stand for learnt embeddings."""
     device: Callable[[Any], torch.device] = lambda pipeline: pipeline._device  # noqa: E731
     nothing: Callable[[Any], None] = lambda pipeline: None  # noqa: E731
-    changes: dict[str, Any] = {"_execution_device": property(device), "maybe_free_model_hooks": nothing}
+    unchanged: Callable[[Any, Any, Any], Any] = lambda pipeline, prompt, tokenizer: prompt  # noqa: E731
+    changes: dict[str, Any] = {
+        "_execution_device": property(device),
+        "maybe_free_model_hooks": nothing,
+        "maybe_convert_prompt": unchanged,
+    }
     return type(kind.__name__, (kind,), changes)
 
 

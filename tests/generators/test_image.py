@@ -102,6 +102,12 @@ class TestEveryFamily:
         assert abs(height - 192) < 10  # PixArt's own nearest shape is not quite the one asked for
 
 
+def test_what_folds_pictures_is_laid_out_for_speed(sd15: ImageRunner) -> None:
+    loaded = sd15._pipelines
+    for part in (loaded.steps.conv_in, loaded.vae.decoder.conv_in):
+        assert part.weight.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_count_makes_the_pictures_of_consecutive_seeds(bench: Bench, sd15: ImageRunner) -> None:
     run(sd15, [bench.job("three", request(count=3))])
     run(sd15, [bench.job("second", request(seed=8))])
