@@ -204,8 +204,10 @@ def _quicken_attention(pipeline: Pipeline) -> None:
     """At each call attention looks up what its processor takes, which is slower than the launch of it: the answer is
     put where Python looks first."""
     parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    processors = [getattr(module, "processor", None) for part in parts for module in part.modules()]
-    for kind in {type(processor) for processor in processors if processor is not None}:
+    kinds: set[Any] = {
+        type(getattr(module, "processor", None)) for part in parts for module in part.modules()
+    }
+    for kind in kinds - {type(None)}:
         kind.__call__.__signature__ = inspect.signature(kind.__call__)
 
 
