@@ -27,6 +27,7 @@ from bot.chat import Locale, Platform
 from bot.commands.context import Context
 from bot.config import Config, ConfigError
 from bot.jobs import submit
+from bot.jobs.abilities import Abilities
 from bot.jobs.board import Board
 from bot.jobs.cards import Cards
 from bot.jobs.deliverer import Deliverer
@@ -138,7 +139,8 @@ class Instance:
         self._signer = signer_of(config)
         self._pool = Pool(pool_settings(config), config.models) if "generate" in roles else None
         buttons = Buttons(self._signer, lifetime_seconds=config.timeouts.buttons)
-        self.board = Board(database, blobs, Cards(config, buttons), clock=now)
+        abilities = Abilities(config.models)
+        self.board = Board(database, blobs, Cards(config, buttons, abilities), clock=now)
         self._rescuer = Rescuer(database, blobs, config, clock=now)
         self._operations = operations_of(config, database)
         self._inbox = Inbox(database, config, clock=now)
@@ -153,7 +155,7 @@ class Instance:
         self.places = Places(database)
         shop = Shop(database, config, self._providers, clock=now)
         self._context = Context(
-            database=database, blobs=blobs, config=config, board=self.board, buttons=buttons,
+            database=database, blobs=blobs, config=config, abilities=abilities, board=self.board, buttons=buttons,
             signer=self._signer, operations=self._operations, places=self.places, shop=shop,
             office=Office(database, config, clock=now), clock=now,
             seed=partial(secrets.randbits, SEED_BITS), suggestions=embedded.suggestions(2026, SUGGESTIONS),
@@ -272,7 +274,8 @@ class Instance:
 
     def _boot(self, locale: Locale) -> Boot:
         sells = bool(self._context.shop.ways("web"))
-        return boot(self._config, self._context.suggestions, locale, sells=sells)
+        context = self._context
+        return boot(self._config, context.suggestions, locale, context.abilities, sells=sells)
 
 
 def _stripe(config: Config, inbox: Inbox) -> StripeProvider:

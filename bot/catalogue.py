@@ -26,7 +26,7 @@ from generators import discovery, shelf
 from generators.messages import Failed, Result, Unloaded
 from generators.models import Model
 from generators.pool import Pool, PoolSettings
-from generators.requests import Kind, Message, Request, TextToImage, WriteText
+from generators.requests import ImageToImage, Kind, Message, Request, TextToImage, WriteText
 
 PROMPT = "a red apple on a wooden table, soft light"
 TEXT_PROMPT = "Write a long story about a lighthouse keeper and the sea."
@@ -93,7 +93,9 @@ def _row(model: ModelEntry, unit_us: int | None) -> tuple[str, ...]:
 def _limits(model: ModelEntry) -> str:
     if model.kind == "text":
         return f"{model.max_tokens_max} tokens"
-    return f"{model.pixels_max / 1e6:.2f} MP, {model.steps_max} steps, {model.count_max} at once"
+    family = shelf.family(model)
+    words_only = ", from words only" if family and ImageToImage in family.lacks else ""
+    return f"{model.pixels_max / 1e6:.2f} MP, {model.steps_max} steps, {model.count_max} at once{words_only}"
 
 
 def megabytes(size: int) -> str:

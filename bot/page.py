@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bot.chat import Locale
 from bot.config import Config
+from bot.jobs.abilities import Abilities
 from bot.platforms.web.boot import Boot, CommandHint, Hint, ModelHint, Suggestion
 from bot.replies import say
 from generators import embedded
+from generators.requests import ImageToImage
 
 COMMANDS = (
     "imagine", "write", "jobs", "balance", "plans", "buy", "manage", "receipts", "redeem", "gift", "refer", "link",
@@ -24,7 +26,9 @@ BOTH: dict[str, tuple[str, ...]] = {"--seed": (), "--model": (), "--private": ()
 BANNER_EXAMPLES = 4
 
 
-def boot(config: Config, suggestions: tuple[str, ...], locale: Locale, *, sells: bool = False) -> Boot:
+def boot(
+    config: Config, suggestions: tuple[str, ...], locale: Locale, abilities: Abilities, *, sells: bool = False
+) -> Boot:
     """`sells`: whether anything can be bought on the page."""
     return Boot(
         locale=locale,
@@ -37,7 +41,12 @@ def boot(config: Config, suggestions: tuple[str, ...], locale: Locale, *, sells:
         ),
         styles=tuple(config.styles),
         models=tuple(
-            ModelHint(name=name, title=model.title or name, kind=model.kind)
+            ModelHint(
+                name=name,
+                title=model.title or name,
+                kind=model.kind,
+                from_picture=not abilities.lacks(name, ImageToImage),
+            )
             for name, model in config.models.items()
         ),
         suggestions=(

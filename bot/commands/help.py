@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.chat import Button, Reply
 from bot.commands.context import Asking, Context
 from generators import embedded
+from generators.requests import ImageToImage
 
 NAME = "help"
 EXAMPLES = 3
@@ -17,6 +18,7 @@ async def run(context: Context, asking: Asking) -> Reply:
     models = [
         asking.say(
             "help-model", name=name, title=model.title or name, licence=model.licence or "?",
+            starts="words" if context.abilities.lacks(name, ImageToImage) else "any",
             note=_note(asking, model.note_en, model.note_zh) or "none",
         )
         for name, model in config.models.items()

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from bot.chat import Address, Attachment, AttachmentGone, Audience, Reply
-from bot.commands import prompt
+from bot.commands import fitting, prompt
 from bot.commands.context import Asking, Context
 from bot.commands.prompt import Prompt
 from bot.config import Plan, WebPage
@@ -15,7 +15,7 @@ from bot.jobs import safety, submit, wallets
 from bot.jobs.refusals import Refusal
 from bot.jobs.submit import Ask, Submitted
 from generators import requests, source
-from generators.requests import Request, WriteText
+from generators.requests import ImageToImage, Request, WriteText
 from generators.source import SourceRefused
 from storage import accounts, artifacts, jobs
 from storage.accounts import Account
@@ -74,16 +74,17 @@ async def queue(
         network=context.signer.digest("network", network) if network else "",
         upload=source.blob if source and source.upload else "",
     )
-    submitted = await _submit(context, ask)
+    submitted = await _submit(context, asking, ask)
     context.board.watch(submitted.job, note=_fitted(asking, submitted))
     card = await context.board.card(submitted.job, asking.locale)
     return Reply(cards=(card,), left=submitted.left, fresh=not submitted.again)
 
 
-async def _submit(context: Context, ask: Ask) -> Submitted:
+async def _submit(context: Context, asking: Asking, ask: Ask) -> Submitted:
     """All ways to a job lead through here. Raises Refusal; then nothing is kept, not even a picture sent along."""
     try:
         _check_safe(context, ask)
+        await _check_able(context, asking, ask.request)
         return await context.database.run(submit.submit, context.config, ask, context.clock())
     except Refusal:
         if ask.upload:
@@ -100,6 +101,24 @@ def _check_safe(context: Context, ask: Ask) -> None:
     verdict = safety.check(asked, context.config.safety)
     if not verdict.allowed:
         raise Refusal(verdict.message)
+
+
+async def _check_able(context: Context, asking: Asking, request: Request) -> None:
+    """Raises Refusal for a picture that the model is known not to begin with; it names models that do."""
+    if not isinstance(request, ImageToImage):
+        return
+    abilities, models, kind = context.abilities, context.config.models, type(request)
+    await abilities.look(request.model)
+    if not abilities.lacks(request.model, kind):
+        return
+    _, plan, _ = await plan_here(context, asking)
+    able = [name for name in fitting.open_to(plan, models, kind="image") if abilities.has(name, kind)]
+    raise Refusal(
+        "refused-from-picture",
+        model=fitting.title(models[request.model]),
+        task="whole" if abilities.lacks(request.model, ImageToImage) else "part",
+        able=", ".join(f"`--model {name}`" for name in able) or "none",
+    )
 
 
 def _fitted(asking: Asking, submitted: Submitted) -> str:

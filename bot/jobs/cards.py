@@ -14,11 +14,12 @@ import msgspec
 from bot.buttons import Buttons
 from bot.chat import Action, Button, Card, CardState, Locale, Picture
 from bot.config import Config
+from bot.jobs.abilities import Abilities
 from bot.jobs.forecast import Place
 from bot.jobs.progress import Live
 from bot.replies import say
 from generators import requests
-from generators.requests import Request, WriteText
+from generators.requests import ImageToImage, Request, WriteText
 from storage.artifacts import Artifact
 from storage.jobs import Job
 
@@ -35,6 +36,7 @@ DONE: dict[str, tuple[Action, ...]] = {
     ),
     "text": (Action.AGAIN, Action.EDIT, Action.DETAILS, Action.ORIGINAL, Action.DELETE),
 }  # fmt: skip
+FROM_PICTURE = frozenset({Action.EDIT, Action.VARY, Action.UPSCALE})  # of a picture: start from it
 OVER = (Action.AGAIN, Action.EDIT, Action.DELETE)
 
 
@@ -49,8 +51,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cards:
-    def __init__(self, config: Config, buttons: Buttons) -> None:
-        self._config, self._buttons = config, buttons
+    def __init__(self, config: Config, buttons: Buttons, abilities: Abilities) -> None:
+        self._config, self._buttons, self._abilities = config, buttons, abilities
 
     def draw(self, job: Job, locale: Locale, moment: Moment) -> Card:
         request = requests.decode(job.request)
@@ -120,12 +122,19 @@ class Cards:
             case "waiting" | "running":
                 actions: tuple[Action, ...] = () if job.cancel_requested else (Action.CANCEL,)
             case "done" if has_output:
-                actions = DONE["text" if job.kind == "text" else "image"]
+                actions = self._of_output(job)
             case "done" | "failed" | "cancelled":
                 actions = OVER
             case "deleted":
                 actions = ()
         return tuple(self._buttons.make(action, job, locale) for action in actions)
+
+    def _of_output(self, job: Job) -> tuple[Action, ...]:
+        """What may be done with what was made."""
+        actions = DONE["text" if job.kind == "text" else "image"]
+        if job.kind == "text" or not self._abilities.lacks(job.model, ImageToImage):
+            return actions
+        return tuple(action for action in actions if action not in FROM_PICTURE)
 
 
 def _payer(job: Job, locale: Locale, state: CardState) -> str:

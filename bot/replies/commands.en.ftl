@@ -50,7 +50,10 @@ help-commands = - **imagine** words: a picture. Send a picture along, or answer 
     - **jobs**: what is on its way. **balance**: your credits. **settings**: your defaults.
 help-options = Options go anywhere among the words: `--ar 16:9` or `--size 768x512`, `--steps 20`, `--cfg 7`, `--seed 42`, `--no blur, text`, `--style NAME`, `--model NAME`, `-n 2`, `--private`.
 help-models = Models here:
-help-model = - `{ $name }`: { $title } ({ $licence }){ $note ->
+help-model = - `{ $name }`: { $title } ({ $licence }){ $starts ->
+    [words] , from words only
+   *[any] {""}
+}{ $note ->
     [none] {""}
    *[other] . { $note }
 }

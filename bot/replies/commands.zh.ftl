@@ -41,7 +41,10 @@ help-commands = - **imagine** 文字：生成图片。附上一张图片，或�
     - **jobs**：进行中的任务。**balance**：你的积分。**settings**：你的默认选项。
 help-options = 选项可放在任意位置：`--ar 16:9` 或 `--size 768x512`、`--steps 20`、`--cfg 7`、`--seed 42`、`--no 模糊, 文字`、`--style 名称`、`--model 名称`、`-n 2`、`--private`。
 help-models = 这里的模型：
-help-model = - `{ $name }`：{ $title }（{ $licence }）{ $note ->
+help-model = - `{ $name }`：{ $title }（{ $licence }）{ $starts ->
+    [words] ，只能根据文字作画
+   *[any] {""}
+}{ $note ->
     [none] {""}
    *[other] 。{ $note }
 }

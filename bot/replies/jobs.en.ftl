@@ -59,6 +59,16 @@ refused-banned = You can't make anything here for now.{ $reason ->
 refused-event = This event belongs to somebody else, so nothing was done.
 refused-model-gone = There is no model named “{ $model }” here any more. See `help` for those there are.
 refused-model-plan = { $model } is not part of your plan. Pick another with --model, or ask for a bigger plan.
+refused-from-picture = { $task ->
+    [part] { $model } can't redraw a part of a picture. Send it without transparent parts{ $able ->
+        [none] .
+       *[other] , or choose a model that can: { $able }.
+    }
+   *[whole] { $model } makes pictures from words only. { $able ->
+        [none] Ask again without a picture.
+       *[other] Ask again without a picture, or choose a model that starts from one: { $able }.
+    }
+}
 refused-rate = Your limit is { $per_minute } in a minute. It is your turn again in { $seconds ->
     [one] one second
    *[other] { $seconds } seconds

@@ -48,6 +48,16 @@ refused-banned = 你暂时不能在这里生成内容。{ $reason ->
 refused-event = 这个事件属于别人，未做任何处理。
 refused-model-gone = 这里已没有名为“{ $model }”的模型。可用的模型见“帮助”。
 refused-model-plan = 你的套餐不包含 { $model }。请用 --model 换一个，或申请更高的套餐。
+refused-from-picture = { $task ->
+    [part] { $model } 不能重画图片的一部分。请发送没有透明部分的图片{ $able ->
+        [none] 。
+       *[other] ，或换用可以的模型：{ $able }。
+    }
+   *[whole] { $model } 只能根据文字作画。{ $able ->
+        [none] 请不带图片再发一次。
+       *[other] 请不带图片再发一次，或换用可以从图片开始的模型：{ $able }。
+    }
+}
 refused-rate = 每分钟最多 { $per_minute } 个。再过 { $seconds } 秒就轮到你了，届时请重新发送。
 refused-waiting = 你已有 { $waiting } 个任务在排队，达到上限。有一个开始后就能再发；“任务”里可查看。
 refused-credits = 这需要 { $price } 积分，你有 { $available }。免费积分将在 { $hours } 小时后恢复（UTC 00:00）；减小尺寸、步数或数量可以更便宜。

@@ -136,7 +136,8 @@ def origin_of(answered: Message | None, me: Me, buttons: Buttons) -> Origin | No
     for press in presses:
         if press.action is not Action.ASK:
             actions = {each.action for each in presses}
-            is_text = not answered.photo and Action.ORIGINAL in actions and Action.VARY not in actions
+            of_text = {Action.ORIGINAL, Action.EDIT} <= actions and Action.VARY not in actions
+            is_text = of_text and not answered.photo
             return press.subject, "write" if is_text else "imagine"
     return None
 

@@ -30,6 +30,7 @@ class ModelHint(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     kind: Literal["image", "text"]
+    from_picture: bool = True  # whether it is offered beside a picture
 
 
 class Suggestion(msgspec.Struct, frozen=True, kw_only=True):

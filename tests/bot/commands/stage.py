@@ -37,7 +37,8 @@ class Stage:
         self.buttons = Buttons(self.signer, lifetime_seconds=3600)
         self._seeds = itertools.count(1000)
         parts: dict[str, Any] = {
-            "database": made.database, "blobs": made.blobs, "config": made.config, "board": made.board,
+            "database": made.database, "blobs": made.blobs, "config": made.config, "abilities": made.abilities,
+            "board": made.board,
             "buttons": self.buttons, "signer": self.signer,
             "operations": Operations(made.database, made.config, self.signer, clock=now),
             "places": Places(made.database), "shop": Shop(made.database, made.config, [], clock=now),

@@ -20,6 +20,7 @@ from bot.buttons import Buttons
 from bot.chat import Address, Card
 from bot.config import Config
 from bot.jobs import submit
+from bot.jobs.abilities import Abilities
 from bot.jobs.board import Board
 from bot.jobs.cards import Cards
 from bot.jobs.deliverer import Deliverer
@@ -209,7 +210,8 @@ class World:
         self.blobs = FusedBlobs(open_blobs(str(folder / "blobs")), fuse)
         self.engine = ScriptedEngine(fuse)
         self.chat = Chat(fuse, delivered, [])
-        cards = Cards(config, Buttons(Signer(KEY), lifetime_seconds=3600))
+        self.abilities = Abilities(config.models)
+        cards = Cards(config, Buttons(Signer(KEY), lifetime_seconds=3600), self.abilities)
         self.board = Board(self.database, self.blobs, cards, clock=now)
         self.board.add(self.chat)
         reporter = Reporter(self.database, hear=self.board.hear, shared=False)

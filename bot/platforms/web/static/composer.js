@@ -15,7 +15,7 @@ export class Composer {
     this.file = null;
     this.sourceUrl = "";
     this.origin = null;
-    this.hints = new Hints(this.prompt, () => this.mode, () => this.changed());
+    this.hints = new Hints(this.prompt, () => ({ mode: this.mode, picture: this.hasPicture }), () => this.changed());
     this.restore();
     this.listen();
     this.changed();
@@ -26,6 +26,7 @@ export class Composer {
     if (["imagine", "write"].includes(value)) this.form.elements.mode.value = value;
     this.changed();
   }
+  get hasPicture() { return Boolean(this.file) || this.origin !== null; }
   get hidden() { return find("private").getAttribute("aria-pressed") === "true"; }
 
   listen() {

@@ -7,18 +7,19 @@ const OPTION = /(?:^|\s)((?:--|—|–)[\w-]*)$/u;
 const VALUE = /(?:^|\s)(?:--|—|–)([\w-]+)\s+(\S*)$/u;
 const SHOWN_MAX = 24;
 
-function valuesOf(name, mode) {
+function valuesOf(name, { mode, picture }) {
   if (name === "style") return boot.styles.map((style) => ({ name: style, hint: "" }));
   if (name === "model") {
     const kind = mode === "write" ? "text" : "image";
-    return boot.models.filter((model) => model.kind === kind).map((model) => ({ name: model.name, hint: model.title }));
+    const fits = (model) => model.kind === kind && (model.from_picture || !picture);
+    return boot.models.filter(fits).map((model) => ({ name: model.name, hint: model.title }));
   }
   const option = boot.options.find((known) => known.name === `--${name}`);
   return (option?.values ?? []).map((value) => ({ name: value, hint: "" }));
 }
 
-/** What could stand at the end of `text`: the items, and where their first letter goes. */
-export function completions(text, mode) {
+/** What could stand at the end of `text`, in a mode, beside a picture or not: the items, and where their first letter goes. */
+export function completions(text, { mode, picture }) {
   const option = OPTION.exec(text);
   if (option) {
     const typed = option[1].replace(/^[—–]/, "--");
@@ -29,13 +30,13 @@ export function completions(text, mode) {
   if (!value) return { items: [], start: 0, typed: "" };
   const typed = value[2];
   const fits = (item) => item.name.toLowerCase().startsWith(typed.toLowerCase());
-  return { items: valuesOf(value[1], mode).filter(fits), start: text.length - typed.length, typed };
+  return { items: valuesOf(value[1], { mode, picture }).filter(fits), start: text.length - typed.length, typed };
 }
 
 export class Hints {
-  constructor(prompt, mode, changed) {
+  constructor(prompt, asked, changed) {
     this.prompt = prompt;
-    this.mode = mode;
+    this.asked = asked;
     this.changed = changed;
     this.list = find("hints");
     this.items = [];
@@ -43,7 +44,7 @@ export class Hints {
   }
 
   update() {
-    const { items, start, typed } = completions(this.prompt.value.slice(0, this.prompt.selectionStart), this.mode());
+    const { items, start, typed } = completions(this.prompt.value.slice(0, this.prompt.selectionStart), this.asked());
     if (!items.length || items.some((item) => item.name === typed)) return this.close();
     const opening = this.list.hidden;
     this.items = items.slice(0, SHOWN_MAX);

@@ -22,6 +22,7 @@ from bot.buttons import Buttons
 from bot.commands.context import Context
 from bot.config import Config
 from bot.jobs import submit
+from bot.jobs.abilities import Abilities
 from bot.jobs.board import Board
 from bot.jobs.cards import Cards
 from bot.jobs.deliverer import Deliverer
@@ -180,7 +181,9 @@ class Life:
         buttons = Buttons(signer, lifetime_seconds=self.config.timeouts.buttons)
         self.blobs = open_blobs(str(self.folder / "blobs"))
         self.places = Places(self.database)
-        self.board = Board(self.database, self.blobs, Cards(self.config, buttons), clock=now)
+        abilities = Abilities(self.config.models)
+        cards = Cards(self.config, buttons, abilities)
+        self.board = Board(self.database, self.blobs, cards, clock=now)
         seeds = itertools.count(1000)
         self.inbox = Inbox(self.database, self.config, clock=self.clock)
         bot = bot_of(self.config)
@@ -189,10 +192,11 @@ class Life:
         self.cashier = Cashier(self.database, self.inbox, [self.stars], clock=self.clock)
         self.service = Service(
             Context(
-                database=self.database, blobs=self.blobs, config=self.config, board=self.board,
-                buttons=buttons, signer=signer, places=self.places, clock=now, seed=lambda: next(seeds),
-                operations=Operations(self.database, self.config, signer, clock=now), suggestions=SUGGESTIONS,
-                shop=self.shop, office=Office(self.database, self.config, clock=now),
+                database=self.database, blobs=self.blobs, config=self.config, abilities=abilities,
+                board=self.board, buttons=buttons, signer=signer, places=self.places, clock=now,
+                seed=lambda: next(seeds), suggestions=SUGGESTIONS, shop=self.shop,
+                operations=Operations(self.database, self.config, signer, clock=now),
+                office=Office(self.database, self.config, clock=now),
             )
         )  # fmt: skip
         self.platform = TelegramPlatform(

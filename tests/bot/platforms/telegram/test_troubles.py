@@ -118,6 +118,21 @@ async def test_a_refused_photo_is_a_document_and_broken_markup_is_plain(
     assert "<b>" not in words(plain)
 
 
+async def test_an_answer_to_a_picture_that_came_as_a_document_is_about_the_picture(
+    lives: Lives, ann: Person, server: FakeTelegram, tmp_path: Path
+) -> None:
+    """Also of a model that starts from words only, whose pictures have fewer buttons."""
+    (tmp_path / "model_index.json").write_text('{"_class_name": "AuraFlowPipeline"}')
+    await lives.begin(environ={"ATELIER_MODELS_TINY_SOURCE": str(tmp_path)})
+    server.fail("editMessageMedia", 400, "Bad Request: IMAGE_PROCESS_FAILED")
+    server.fail("sendPhoto", 400, "Bad Request: PHOTO_INVALID_DIMENSIONS")
+    await ann.say("a fox")
+    file = await ann.finds(lambda each: "document" in each, "a document")
+    assert keys(file) == ["Again", "Details", "Original", "Delete"]
+    await ann.say("make it night", reply=file)
+    assert "makes pictures from words only" in words(await ann.sees("from words only"))
+
+
 async def test_a_chat_that_does_not_exist_is_undeliverable(
     life: Life, ann: Person, server: FakeTelegram
 ) -> None:

@@ -84,6 +84,7 @@ def boot(locale: str) -> Boot:
         styles=("watercolor", "pixel", "ink"),
         models=(
             ModelHint(name="tiny", title="Tiny Emoji", kind="image"),
+            ModelHint(name="poster", title="Posters", kind="image", from_picture=False),
             ModelHint(name="smol", title="SmolLM2 135M", kind="text"),
         ),
         suggestions=(

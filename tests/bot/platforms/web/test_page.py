@@ -196,6 +196,15 @@ async def test_hints_complete_by_keyboard(site: Site, page: Page) -> None:
     assert site.chat.invocations[-1].text == "a fox --style watercolor "
 
 
+async def test_beside_a_picture_only_models_that_start_from_one_are_offered(page: Page) -> None:
+    names = page.locator("#hints b")
+    await page.locator("#prompt").press_sequentially("a fox --model ")
+    assert await names.all_inner_texts() == ["tiny", "poster"]
+    await page.set_input_files("#file", CAT)
+    await page.fill("#prompt", "a fox --model ")
+    await expect(names).to_have_text(["tiny"])
+
+
 async def tab_back_to(page: Page, selector: str) -> None:
     """Shift+Tab until it has the focus, as a person would who cannot see how far it is."""
     for _ in range(16):
