@@ -105,6 +105,11 @@ async def check_nothing_twice(database: Database) -> None:
     await database.read(look)
 
 
+def attempts(session: Session) -> list[int]:
+    """How often each job was begun."""
+    return list(session.scalars(select(JobRow.attempt)))
+
+
 def _counted(session: Session, row: type, number: object, *which: object) -> dict[int, int]:
     query = select(row.job_id, number).where(*which).group_by(row.job_id)  # type: ignore[attr-defined]
     return {job: int(count) for job, count in session.execute(query)}  # type: ignore[arg-type]
