@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, cast
 
 import msgspec
@@ -47,6 +48,7 @@ def is_named(section: str) -> bool:
     return isinstance(SECTIONS[section], shape.DictType)
 
 
+@cache
 def keys_of(section: str) -> dict[str, Any]:
     """The keys of a section, or of one of its named tables, with their types."""
     found = SECTIONS[section]
