@@ -96,6 +96,9 @@ DECODERS = frozenset(family.decoder for family in FAMILIES.values() if family.de
     "AutoencoderTiny"  # may stand in for several families' own
 }
 
+# Of flat convolutions, which run up to a fifth faster with the channels of a pixel side by side.
+CHANNELS_LAST = frozenset({"UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "AutoencoderDC"})
+
 
 def of(pipeline: str) -> Family:
     """Of a pipeline's class."""

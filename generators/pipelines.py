@@ -9,14 +9,12 @@ from typing import Any
 
 import torch
 
-from generators import hardware, schedulers, starts, weights
+from generators import families, hardware, schedulers, starts, weights
 from generators.engine import LoraUnavailable, ModelUnavailable
 from generators.models import Model
 from generators.requests import ImageToImage, Inpaint, LoraUse, TextToImage
 
 Loras = tuple[LoraUse, ...]
-# Of flat convolutions, which run up to a fifth faster with the channels of a pixel side by side.
-CHANNELS_LAST = frozenset({"UNet2DConditionModel", "AutoencoderKL", "AutoencoderTiny", "AutoencoderDC"})
 Pipeline = Any  # diffusers.DiffusionPipeline: its classes share no typed call
 
 
@@ -154,7 +152,7 @@ def placed(pipeline: Pipeline, device: str) -> Pipeline:
     try:
         pipeline.to(device)
         for part in pipeline.components.values():
-            if type(part).__name__ in CHANNELS_LAST:
+            if type(part).__name__ in families.CHANNELS_LAST:
                 part.to(memory_format=torch.channels_last)
     except torch.OutOfMemoryError as error:
         raise MemoryError(str(error)) from None
