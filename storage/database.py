@@ -29,9 +29,10 @@ import structlog
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.util import greenlet_spawn
 
 from storage.signals import Signals
 
@@ -323,11 +324,7 @@ class PostgresDatabase(Database):
             wait = min(wait * 2, 1.0)
 
     async def _once(self, work: Callable[[Session], T], options: dict[str, Any]) -> T:
-        async with self._engine.connect() as connection:
-            if options:
-                await connection.execution_options(**options)
-            value, signals = await connection.run_sync(_transact, work)
-            await _commit(connection)
+        value, signals = await greenlet_spawn(_transact, self._engine.sync_engine, work, options)
         if signals:
             self._outgoing |= signals
             if self._sending is None or self._sending.done():
@@ -346,16 +343,17 @@ class PostgresDatabase(Database):
                 log.warning("signals.unsent", error=type(error).__name__)  # whoever waits looks by himself
 
 
-def _transact(connection: Connection, work: Callable[[Session], T]) -> tuple[T, dict[tuple[str, str], None]]:
-    with Session(connection, join_transaction_mode="control_fully") as session:
-        value = work(session)
-        session.commit()
-        return value, session.info.get("signals", {})
-
-
-async def _commit(connection: AsyncConnection) -> None:
-    if connection.in_transaction():
-        await connection.commit()
+def _transact(
+    engine: Engine, work: Callable[[Session], T], options: dict[str, Any]
+) -> tuple[T, dict[tuple[str, str], None]]:
+    """All in one greenlet: each further one is a visit to the event loop."""
+    with engine.connect() as connection:
+        if options:
+            connection.execution_options(**options)
+        with Session(connection, join_transaction_mode="control_fully") as session:
+            value = work(session)
+            session.commit()
+            return value, session.info.get("signals", {})
 
 
 def _is_passing(error: Exception) -> bool:

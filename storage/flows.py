@@ -15,10 +15,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     BindParameter,
+    ColumnClause,
     ColumnElement,
     and_,
     bindparam,
     case,
+    column,
     delete,
     func,
     literal,
@@ -31,7 +33,7 @@ from sqlalchemy.orm import Session
 from storage.fair import Tier, Turn, served
 from storage.prepared import Prepared
 from storage.tables import FlowRow, JobRow, TierRow
-from storage.types import insert_for, larger, next_xid, oldest_xid
+from storage.types import insert_for, larger, newest, next_xid, oldest_xid
 
 LIVE = ("available", "running", "retryable")
 TIERS = (TierRow.name, TierRow.weight, TierRow.start_us, TierRow.now_us, TierRow.at_us, TierRow.from_us)
@@ -114,7 +116,7 @@ def set_tiers(session: Session, tiers: Iterable[Tier]) -> None:
         for tier in tiers
     ]
     if rows:
-        _SET_TIER.many(session, rows)
+        _SET_TIER[session.get_bind().dialect.name].many(session, rows)
 
 
 def recount(session: Session, account: int, tier: str) -> None:
@@ -226,7 +228,7 @@ def _counted(
 
 def _now(tier: Any) -> ColumnElement[int]:
     """Virtual time inside the tier. Who joins a line, or is moved in it, is owed nothing of before."""
-    return select(TierRow.now_us).where(TierRow.name == tier).scalar_subquery()
+    return newest(TierRow.now_us, (TierRow.name, tier)).scalar_subquery()
 
 
 _UNKNOWN = case((FlowRow.served_job > 0, -1), else_=FlowRow.served_job - 1)
@@ -288,13 +290,18 @@ def _if_past(new: Any, column: Any) -> ColumnElement[int]:
     return case((_past, new), else_=column)
 
 
-_SET_TIER = Prepared(
-    update(TierRow).where(TierRow.name == bindparam("of_tier"))
-    .values(start_us=_number("start_new"), now_us=_number("now_new"), at_us=_number("at_new"),
-            from_us=_if_past(TierRow.past_us, TierRow.from_us), past_us=_if_past(TierRow.now_us, TierRow.past_us),
-            past_xid=_if_past(next_xid(), TierRow.past_xid)),
-    sets=(),
-)  # fmt: skip
+def _set_tier(place: ColumnClause[Any]) -> Prepared:
+    """`place`: what the database calls where a row's version is. It stays there while we hold the row's lock."""
+    here = newest(place, (TierRow.name, bindparam("of_tier", type_=TierRow.name.type))).scalar_subquery()
+    return Prepared(
+        update(TierRow).where(place == here)
+        .values(start_us=_number("start_new"), now_us=_number("now_new"), at_us=_number("at_new"),
+                from_us=_if_past(TierRow.past_us, TierRow.from_us),
+                past_us=_if_past(TierRow.now_us, TierRow.past_us), past_xid=_if_past(next_xid(), TierRow.past_xid))
+    )  # fmt: skip
+
+
+_SET_TIER = {"sqlite": _set_tier(column("rowid")), "postgresql": _set_tier(column("ctid"))}
 """Who moves a flow does not wait for claims, so it may put a turn where virtual time was when its statement began.
 Virtual time as it was when a transaction began is where claims look from, once all older ones have ended; in each
 its number is drawn, by the lock of a job, before it moves a flow."""

@@ -9,6 +9,7 @@ available ──claim──> running ──finish──> completed
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -360,8 +361,8 @@ def _locked(session: Session, condition: ColumnElement[bool], limit: int) -> lis
 
 def _take(session: Session, turns: list[Turn], owner: str, lease_seconds: int) -> list[Job]:
     """The jobs of these turns in their order, running from now on."""
-    ids = [turn.head.job for turn in turns]
-    rows = _TAKE.along(session, of_jobs=ids, owner=owner, seconds=lease_seconds)
+    of_jobs = {f"of_job_{place}": turn.head.job for place, turn in enumerate(turns)}
+    rows = _taking(len(turns)).along(session, owner=owner, seconds=lease_seconds, **of_jobs)
     taken = {job.id: job for job in map(_job, rows)}
     if any((turn.head.account, turn.head.tier) != _flow_of(taken.get(turn.head.job or 0)) for turn in turns):
         raise Overtaken("a job was cancelled or moved while it was claimed")
@@ -417,16 +418,24 @@ _ADD = Prepared(
           "cancel_requested", "paid"),
 )  # fmt: skip
 _LOCK = Prepared(select(*_COLUMNS).where(JobRow.id == bindparam("of_job")).with_for_update(key_share=True))
-_TAKE = Prepared(
-    update(JobRow)
-    .where(JobRow.id.in_(bindparam("of_jobs", expanding=True)), JobRow.state == "available")
-    .values(
-        state="running", attempt=JobRow.attempt + 1, lease_until=from_now(bindparam("seconds")),
-        started_at=func.coalesce(JobRow.started_at, from_now(0)),
-    )
-    .returning(*_COLUMNS),
-    sets=("owner",),
-)  # fmt: skip
+
+
+@lru_cache
+def _taking(count: int) -> Prepared:
+    """So many jobs. A list in one parameter would be written into the statement again at each call."""
+    of_jobs = [bindparam(f"of_job_{place}", type_=JobRow.id.type) for place in range(count)]
+    return Prepared(
+        update(JobRow)
+        .where(JobRow.id.in_(of_jobs), JobRow.state == "available")
+        .values(
+            state="running", attempt=JobRow.attempt + 1, lease_until=from_now(bindparam("seconds")),
+            started_at=func.coalesce(JobRow.started_at, from_now(0)),
+        )
+        .returning(*_COLUMNS),
+        sets=("owner",),
+    )  # fmt: skip
+
+
 _END = Prepared(
     update(JobRow)
     .where(JobRow.id == bindparam("of_job"))

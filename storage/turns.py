@@ -11,14 +11,25 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, bindparam, case, literal_column, select, true, union_all
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    literal_column,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.orm import Session
 
 from storage.fair import Affinity, Head, Tier, Turn, Turns, next_start
 from storage.flows import TIERS, lock_tiers, recount, tiers_of
 from storage.prepared import Prepared
 from storage.tables import FlowRow, JobRow, TierRow, TurnRow
-from storage.types import BigInt, commit_lazily
+from storage.types import BigInt, commit_lazily, newest
 
 
 def open_claim(session: Session, *, window: int, one: bool) -> tuple[dict[str, Tier], list[Head]]:
@@ -43,7 +54,8 @@ def heads(session: Session, tiers: dict[str, Tier], *, window: int, one: bool) -
     names = [tier.name for tier in sorted(tiers.values(), key=lambda tier: (tier.start_us, tier.name))]
     places = {f"tier_{rank}": name for rank, name in enumerate(names)}
     places |= {f"from_{rank}": tiers[name].from_us for rank, name in enumerate(names)}
-    rows = _heads(len(names), window, one)(session, **places)
+    lateral = session.get_bind().dialect.name == "postgresql"
+    rows = _heads(len(names), window, one, lateral)(session, **places)
     return _found(session, rows.all())
 
 
@@ -83,12 +95,17 @@ _HEAD = 11
 """Columns of `_with_jobs`."""
 
 
-def _first(window: int, tier: Any, since: Any, rank: Any) -> Select[*tuple[Any, ...]]:
-    """The first flows of a tier that may run a job."""
+_ITS_FLOW = ((FlowRow.account_id, TurnRow.account_id), (FlowRow.tier, TurnRow.tier))
+
+
+def _first(window: int, tier: Any, since: Any, rank: Any, *, lateral: bool) -> Select[*tuple[Any, ...]]:
+    """The first flows of a tier that may run a job. SQLite knows no LATERAL, nor does it need one."""
+    flow: Any = newest(FlowRow, *_ITS_FLOW).lateral() if lateral else FlowRow
+    its_flow = true() if lateral else and_(*(column == value for column, value in _ITS_FLOW))
     return (
-        select(rank.label("rank"), FlowRow)
+        select(rank.label("rank"), flow)
         .select_from(TurnRow)
-        .join(FlowRow, (FlowRow.account_id == TurnRow.account_id) & (FlowRow.tier == TurnRow.tier))
+        .join(flow, its_flow)
         .where(TurnRow.tier == tier, TurnRow.start_us >= since)
         .order_by(TurnRow.start_us, TurnRow.account_id)
         .limit(literal_column(str(window)))
@@ -113,7 +130,7 @@ def _with_jobs(flow: CTE, one: bool) -> tuple[Sequence[Any], ColumnElement[bool]
 
 
 @lru_cache
-def _heads(tiers: int, window: int, one: bool) -> Prepared:
+def _heads(tiers: int, window: int, one: bool, lateral: bool) -> Prepared:
     firsts = [
         select(
             _first(
@@ -121,6 +138,7 @@ def _heads(tiers: int, window: int, one: bool) -> Prepared:
                 bindparam(f"tier_{rank}"),
                 bindparam(f"from_{rank}", type_=BigInt),
                 literal_column(str(rank)),
+                lateral=lateral,
             ).subquery()
         )
         for rank in range(tiers)
@@ -137,18 +155,16 @@ def _open_claim(window: int, one: bool) -> Prepared:
     turn = (
         select(tier.c.name, tier.c.start_us, tier.c.from_us).order_by(tier.c.start_us, tier.c.name).subquery()
     )
-    first = _first(window, turn.c.name, turn.c.from_us, turn.c.start_us).lateral()
+    first = _first(window, turn.c.name, turn.c.from_us, turn.c.start_us, lateral=True).lateral()
     firsts = select(first).select_from(turn.join(first, true()))
     if one:  # no tier is looked at after the one whose turn it is has filled the window
         firsts = firsts.order_by(turn.c.start_us, turn.c.name).limit(literal_column(str(window)))
     flow = firsts.cte("flow")
-    seen = aliased(TierRow)
-    moved = (seen.start_us != tier.c.start_us) | (seen.now_us != tier.c.now_us)
+    seen = newest(TierRow, (TierRow.name, tier.c.name)).lateral()
+    moved = (seen.c.start_us != tier.c.start_us) | (seen.c.now_us != tier.c.now_us)
     columns, has_job = _with_jobs(flow, one)
     return Prepared(
         select(*tier.c, moved.label("moved"), commit_lazily(), *columns).select_from(
-            tier.join(seen, seen.name == tier.c.name)
-            .outerjoin(flow, flow.c.tier == tier.c.name)
-            .outerjoin(JobRow, has_job)
+            tier.join(seen, true()).outerjoin(flow, flow.c.tier == tier.c.name).outerjoin(JobRow, has_job)
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, Select, String, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
@@ -120,6 +120,17 @@ def _next_xid_postgresql(element: Any, compiler: Any, **kw: Any) -> str:
 @compiles(next_xid, "sqlite")
 def _xid_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
     return "0"
+
+
+def newest(what: Any, *key: tuple[Any, Any]) -> Select[Any]:
+    """What there is of the one row whose columns have these values, found at once even if it changes all the time.
+
+    PostgreSQL's indexes then have all versions that an old snapshot keeps, the newest last; and an index is walked
+    from its end for a range, not for a value.
+    """
+    ranges = (column.between(value, value) for column, value in key)
+    order = (column.desc() for column, _ in key)
+    return select(what).where(*ranges).order_by(*order).limit(literal_column("1"))
 
 
 def insert_for(session: Session) -> Any:

@@ -56,6 +56,19 @@ async def test_cancelling_the_caller_does_not_tear_the_transaction(database: Dat
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_reads_that_are_cancelled_at_any_moment_give_their_connections_back(database: Database) -> None:
+    for number in range(30):  # more than there are connections
+        task = asyncio.ensure_future(
+            database.read(lambda session: session.execute(text("SELECT pg_sleep(60)")))
+        )
+        await asyncio.sleep(number / 1000)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await count(database) == 0
+
+
 async def test_first_calls_at_once_make_one_account(database: Database) -> None:
     async with asyncio.TaskGroup() as group:
         tries = [group.create_task(database.run(make, "same")) for _ in range(20)]
