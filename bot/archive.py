@@ -2,7 +2,7 @@
 
     manifest.json                       what it is, first, so that it can be judged first
     database.sqlite | database.rows     a copy of the database, or its rows (see `storage.transfer`)
-    keys/NAME.key                       the instance's own keys
+    keys/NAME.key                       the instance's own keys, but no token that somebody else gave it
     blobs/KEY                           artifacts and uploads
     end.json                            a digest of all the above, last, so that nothing is cut off
 
@@ -56,6 +56,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     database: DatabaseKind
     rows: dict[str, int]
     made_at: str
+    secrets: tuple[str, ...] = ()  # variables that were set: their values are not in the archive
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):

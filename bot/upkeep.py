@@ -2,8 +2,8 @@
 
 A backup may be taken while the bot runs; restoring and copying refuse that. Restoring judges the whole archive
 and prepares the new database beside the old one before it changes anything; the database goes last, so what is
-interrupted leaves the old instance and some blobs that the collector removes. Secrets of the environment are
-never part of a backup.
+interrupted leaves the old instance and some blobs that the collector removes. A backup holds the keys that the
+instance made for itself; of the secrets that it was given (environment, secrets.env) only the names.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import msgspec
 from bot import archive, settings
 from bot.archive import ArchiveError, Manifest, Member
 from bot.config import Config
+from bot.settings import environment
 from storage import ledger, schema, sqlite_file, transfer
 from storage.blobs import Blobs, open_blobs
 from storage.database import Database, connect
@@ -42,6 +43,9 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     drift: int = 0  # places where the restored ledger does not add up
     aside: Path | None = None  # where the database that was replaced now is
     made_at: str = ""
+    secrets: tuple[
+        str, ...
+    ] = ()  # those that the backup's instance had, the file has not, and, restored, nor has this
 
 
 # --- backup -----------------------------------------------------------------------------------------------
@@ -67,7 +71,8 @@ async def backup(config: Config, database: Database, blobs: Blobs, file: Path, *
                 if data is not None:
                     writer.add(f"blobs/{key}", data)
                     stored += 1
-    return Made(rows=sum(manifest.rows.values()), blobs=stored, blobs_missing=missing)
+    rows = sum(manifest.rows.values())
+    return Made(rows=rows, blobs=stored, blobs_missing=missing, secrets=manifest.secrets)
 
 
 async def _snapshot(config: Config, database: Database, folder: Path, now: datetime) -> Manifest:
@@ -86,7 +91,7 @@ async def _snapshot(config: Config, database: Database, folder: Path, now: datet
         kind = "sqlite"
     return Manifest(
         version=importlib.metadata.version("atelier"), revision=revision or "", database=kind, rows=rows,
-        made_at=f"{now:%Y-%m-%d %H:%M} UTC",
+        made_at=f"{now:%Y-%m-%d %H:%M} UTC", secrets=environment.held(config.secrets),
     )  # fmt: skip
 
 
@@ -119,11 +124,13 @@ async def restore(config: Config, file: Path, *, force: bool, now: datetime) -> 
             fresh = await _prepare(url, folder, manifest)
             blobs = await _put_blobs(file, open_blobs(settings.blobs_url(config)))
             aside = await _replace(config, fresh, manifest, now)
-            _put_keys(config, folder)
+            _put_keys(config, folder, now)
     async with _opened(url) as database:
         drift = len(await database.read(ledger.check))
     rows = sum(manifest.rows.values())
-    return Made(rows=rows, blobs=blobs, drift=drift, aside=aside, made_at=manifest.made_at)
+    here = environment.held(config.secrets)
+    missing = tuple(each for each in environment.VARIABLES if each in manifest.secrets and each not in here)
+    return Made(rows=rows, blobs=blobs, drift=drift, aside=aside, made_at=manifest.made_at, secrets=missing)
 
 
 def _unpack(file: Path, folder: Path, manifest: Manifest) -> None:
@@ -198,18 +205,27 @@ async def _replace(config: Config, fresh: Path, manifest: Manifest, now: datetim
         async with _opened(url) as database:
             await transfer.on(database, transfer.restore_into, fresh, revision, manifest.rows)
         return None
-    aside = settings.home(config) / "backups" / f"before-restore-{now:%Y%m%d-%H%M%S}.db"
+    aside = settings.home(config) / "backups" / f"{_aside(now)}.db"
     replaced = aside if path.exists() else None
     sqlite_file.put_in_place(fresh, path, replaced)
     return replaced
 
 
-def _put_keys(config: Config, folder: Path) -> None:
-    keys = settings.home(config) / "keys"
-    keys.mkdir(parents=True, exist_ok=True)
+def _put_keys(config: Config, folder: Path, now: datetime) -> None:
+    """The backup's; another that was there is kept beside the database that it belongs to."""
+    keys, backups = settings.home(config) / "keys", settings.home(config) / "backups"
+    for each in (keys, backups):
+        each.mkdir(parents=True, exist_ok=True)
     for path in (folder / "keys").iterdir():
         path.chmod(0o600)
-        path.rename(keys / path.name)
+        mine = keys / path.name
+        if mine.exists() and mine.read_bytes() != path.read_bytes():
+            mine.rename(backups / f"{_aside(now)}-{path.name}")
+        path.rename(mine)
+
+
+def _aside(now: datetime) -> str:
+    return f"before-restore-{now:%Y%m%d-%H%M%S}"
 
 
 # --- copy -------------------------------------------------------------------------------------------------

@@ -26,7 +26,10 @@ def backup(
     ] = None,
     config: ConfigPath = None,
 ) -> None:
-    """Save database, pictures and keys in one file, also while the bot runs. It holds keys: keep it safe."""
+    """Save database, pictures and the key of links and sessions in one file, also while the bot runs: keep it safe.
+
+    Tokens of chats and payments are not in it.
+    """
     loaded, now = load(config), bootstrap.now()
     target = file or upkeep.default_file(loaded, now)
 
@@ -38,6 +41,8 @@ def backup(
     say(f"{target} holds {made.rows} rows and {made.blobs} files, {target.stat().st_size} bytes in all.")
     if made.blobs_missing:
         say(f"{made.blobs_missing} files that the database names were not in the store.")
+    if made.secrets:
+        say(f"The values of {', '.join(made.secrets)} are not in it: keep them in another safe place.")
 
 
 def restore(
@@ -50,6 +55,8 @@ def restore(
     say(f"Restored {made.rows} rows and {made.blobs} files as they were on {made.made_at}.")
     if made.aside:
         say(f"The database that was here before is kept as {made.aside}.")
+    if made.secrets:
+        say(f"Set {', '.join(made.secrets)} again, in the environment or secrets.env: no backup holds them.")
     if made.drift:
         say(f"The ledger does not add up in {made.drift} places, as when it was saved: see `atelier doctor`.")
 

@@ -25,6 +25,10 @@ ALLOWED = (
 """Variables of our own tests, benchmarks and failpoints: never settings, never refused."""
 
 
+VARIABLES = tuple(PREFIX + name.upper() for name in SECRETS)
+"""Those that hold secrets."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Where in the document a variable goes: `plans`, `free`, `credits_day`; no table in plain sections."""
@@ -40,6 +44,13 @@ def secrets(environ: Mapping[str, str]) -> Secrets:
     return Secrets(**{name: environ.get(PREFIX + name.upper(), "") for name in SECRETS})
 
 
+def held(secrets: Secrets) -> tuple[str, ...]:
+    """The variables of the secrets that are set, never their values."""
+    return tuple(
+        variable for variable, name in zip(VARIABLES, SECRETS, strict=True) if getattr(secrets, name)
+    )
+
+
 def kept(file: Path) -> dict[str, str]:
     """The secrets in a file; none where there is no file. Raises ConfigError, which quotes no value."""
     try:
@@ -50,10 +61,9 @@ def kept(file: Path) -> dict[str, str]:
         raise ConfigError(f"{file} cannot be read: {type(error).__name__}.") from error
     pairs = [line.partition("=") for line in lines if line.strip() and not line.lstrip().startswith("#")]
     found = {name.strip(): value.strip().strip("\"'") for name, _, value in pairs}
-    names = [PREFIX + name.upper() for name in SECRETS]
     for name in found:
-        if name not in names:
-            near = nearest(name, names)
+        if name not in VARIABLES:
+            near = nearest(name, VARIABLES)
             hint = f"did you mean {near}?" if near else "settings belong in config.toml."
             raise ConfigError(f"{file} names {name[:60]}, which is no secret; {hint}")
     return found
@@ -78,7 +88,7 @@ def _is_other(variable: str) -> bool:
 def _place(variable: str, places: Mapping[str, Place]) -> Place:
     if variable in places:
         return places[variable]
-    near = nearest(variable, [*places, CONFIG, *(PREFIX + name.upper() for name in SECRETS)])
+    near = nearest(variable, [*places, CONFIG, *VARIABLES])
     hint = f"did you mean {near}?" if near else "settings are called ATELIER_<SECTION>_<KEY>."
     raise ConfigError(f"{variable} is not a setting; {hint}")
 

@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 
 from bot import archive, settings, upkeep
 from bot.archive import ArchiveError, Manifest
+from bot.bootstrap import signer_of
 from bot.config import Config
+from bot.signing import Signer
 from bot.upkeep import Made, UpkeepError
 from storage import accounts, transfer
 from storage.accounts import Identity
@@ -95,6 +97,33 @@ async def test_a_backup_never_holds_the_environments_secrets(there: Config, tmp_
     raw = (tmp_path / "b.tar").read_bytes()
     assert b"hush-hush" not in raw
     assert b"half written" not in raw
+
+
+async def test_a_backup_names_the_secrets_that_it_does_not_hold(there: Config, tmp_path: Path) -> None:
+    made = await save(there, tmp_path / "b.tar")
+    assert made.secrets == ("ATELIER_DISCORD_TOKEN",)
+    bare = instance(tmp_path / "bare", "")
+    assert (await put_back(bare, tmp_path / "b.tar")).secrets == ("ATELIER_DISCORD_TOKEN",)
+    knows = instance(tmp_path / "knows", "", ATELIER_DISCORD_TOKEN="mine")
+    assert (await put_back(knows, tmp_path / "b.tar")).secrets == ()
+    assert not (tmp_path / "bare/secrets.env").exists()
+
+
+async def test_a_link_made_before_works_after_and_the_key_that_was_there_is_kept_aside(
+    there: Config, tmp_path: Path
+) -> None:
+    link = signer_of(there).sign("link", "picture")
+    await save(there, tmp_path / "b.tar")
+    fresh = instance(tmp_path / "fresh", "")
+    other = signer_of(fresh).sign("link", "picture")
+    assert signer_of(fresh).verify("link", link, now=0) is None
+    await put_back(fresh, tmp_path / "b.tar")
+    assert signer_of(fresh).verify("link", link, now=0) == "picture"
+    [aside] = (tmp_path / "fresh/backups").glob("*signing.key")
+    assert aside.stat().st_mode & 0o777 == 0o600
+    assert Signer(bytes.fromhex(aside.read_text())).verify("link", other, now=0) == "picture"
+    await put_back(fresh, tmp_path / "b.tar", force=True)
+    assert len(list((tmp_path / "fresh/backups").glob("*signing.key"))) == 1  # the same key is kept once
 
 
 async def test_an_instance_is_replaced_only_by_force_and_then_kept_aside(
@@ -451,6 +480,9 @@ def test_the_commands(good: Path, tmp_path: Path, atelier: Atelier) -> None:
     assert " rows and 2 files" in atelier("backup").out
     [made] = (tmp_path / "data/backups").glob("atelier-*.tar.gz")
     assert "exists already" in atelier("backup", made).complaint
+    said = atelier("backup", "mine.tar", ATELIER_STRIPE_KEY="sk", ATELIER_STRIPE_WEBHOOK_SECRET="wh").out
+    assert "values of ATELIER_STRIPE_KEY, ATELIER_STRIPE_WEBHOOK_SECRET are not in it" in said
+    assert "Set ATELIER_STRIPE_KEY, ATELIER_STRIPE" in atelier("restore", "mine.tar", ATELIER_HOME="c").out
     assert "Restored" in atelier("restore", made, ATELIER_HOME="b").out
     assert "up to date already" in atelier("db", "upgrade").out
     here = f"sqlite:///{tmp_path}/data/atelier.db"
