@@ -10,7 +10,7 @@ import msgspec
 from bot.chat import Table
 from bot.jobs import ending
 from bot.jobs.refusals import Refusal
-from generators.device import DeviceStatus
+from generators.device import DeviceStatus, State
 from storage import devices, jobs, overview
 from storage.database import Session
 from storage.devices import Device
@@ -25,6 +25,12 @@ class Entry(msgspec.Struct, frozen=True):
     name: str
     device: Device
     status: DeviceStatus
+
+    @property
+    def state(self) -> State:
+        """A device that is to be drained takes no more jobs, though its process may not have said so yet."""
+        is_draining = self.device.drained and self.status.state != "drained"
+        return "draining" if is_draining else self.status.state
 
 
 def entries(session: Session) -> list[Entry]:
@@ -86,7 +92,7 @@ def _device_row(entry: Entry) -> tuple[str, ...]:
     about = [status.name, _gb(status.memory_bytes) if status.memory_bytes else ""]
     about.append(f"{status.restarts} restarts" if status.restarts else "")
     return (
-        entry.name, status.state, str(status.running), str(status.waiting), models, ", ".join(filter(None, about)),
+        entry.name, entry.state, str(status.running), str(status.waiting), models, ", ".join(filter(None, about)),
     )  # fmt: skip
 
 

@@ -132,6 +132,7 @@ def test_pool_lists_drains_and_cancels(atelier: Atelier, ann: str, database_url:
     ]
     assert tier.split()[:4] == ["free", "queue", "0", "1"]
     assert "takes no more jobs" in atelier("pool", "drain", "host/cuda:0", "--reason", "new fan").out
+    assert atelier("pool").out.splitlines()[1].split()[1] == "draining"
     assert asyncio.run(report()) == {"host/cuda:0"}
     assert "takes jobs again" in atelier("pool", "resume", "host/cuda:0").out
     assert asyncio.run(report()) == set()

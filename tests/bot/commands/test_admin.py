@@ -160,6 +160,8 @@ async def test_drain_and_resume_are_wishes_that_the_process_reads(office: Stage)
     await listed(office, "one", gpu("a"))
     assert await listed(office, "two", gpu("b")) == set()
     assert "takes no more jobs" in (await office.say("admin", "pool drain b", by="boss")).text
+    shown = (await office.say("admin", "pool", by="boss")).text
+    assert ("**a**: ready" in shown, "**b**: draining" in shown) == (True, True)  # before its process says so
     assert (await listed(office, "one", gpu("a")), await listed(office, "two", gpu("b"))) == (set(), {"b"})
     assert "takes jobs again" in (await office.say("admin", "pool resume b", by="boss")).text
     assert await listed(office, "two", gpu("b")) == set()
