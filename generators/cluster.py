@@ -18,8 +18,8 @@ from generators.transport import MakeTransport, Transport
 
 
 class Cluster(Protocol):
-    def devices(self) -> AsyncIterator[tuple[str, ...]]:
-        """The names of all devices now, and again whenever one has joined or left."""
+    def devices(self) -> AsyncIterator[tuple[str, ...] | None]:
+        """The names of all devices now, and again whenever one has joined or left; None: the cluster is gone."""
         ...
 
     def transport(self, settings: WorkerSettings) -> Transport:

@@ -9,16 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Literal, NoReturn, Protocol
+from typing import Literal, NamedTuple, NoReturn, Protocol
 
 import msgspec
 import structlog
 
-from generators.messages import FromWorker, Heartbeat, Load, Loaded, Ready, Stop, Submit, ToWorker, Unloaded
+from generators.messages import (
+    FailureCode,
+    FromWorker,
+    Heartbeat,
+    Load,
+    Loaded,
+    Ready,
+    Stop,
+    Submit,
+    ToWorker,
+    Unloaded,
+)
 from generators.models import Model
 from generators.requests import pieces
 from generators.settings import PoolSettings
-from generators.transport import MakeTransport, Transport, WorkerGone
+from generators.transport import ClusterGone, MakeTransport, Transport, WorkerGone
 from generators.vitals import Vitals, backoff_seconds, verdict
 
 log = structlog.get_logger()
@@ -33,6 +44,13 @@ _DYING_SECONDS = 3.0
 _IMMORTAL = (
     "It was killed and does not end. Its device takes no jobs until it does: look at the driver's messages."
 )
+
+
+class _End(NamedTuple):
+    """Of a worker's life: why it came, "" if the device is drained, and what that means for its jobs."""
+
+    why: str = ""
+    code: FailureCode = "worker_lost"
 
 
 class DeviceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +73,9 @@ class Listener(Protocol):
 
     def heard(self, device: Device, message: FromWorker) -> None: ...
 
-    def lost(self, device: Device, why: str) -> None: ...
+    def lost(self, device: Device, why: str, code: FailureCode) -> None:
+        """`code` is that of the jobs that ran there."""
+        ...
 
 
 class Device:
@@ -170,26 +190,28 @@ class Device:
         and until it is gone the device's memory is not free for another."""
         transport = self._transport = self._make_transport(self._settings.of_worker(self.device))
         self._vitals = Vitals()
-        self._life, why = "starting", ""
+        self._life, end = "starting", _End()
         try:
-            why = await self._end_of(transport)
+            end = await self._end_of(transport)
             self._life = "dying"
-            self._bury(why)
+            self._bury(end)
         finally:
             await self._kill()
             self._transport = None
-            self._life = "lost" if why else "absent"
+            self._life = "lost" if end.why else "absent"
 
-    async def _end_of(self, transport: Transport) -> str:
-        """Start the worker and wait for its end: why that came, or "" if the device is drained."""
+    async def _end_of(self, transport: Transport) -> _End:
+        """Start the worker and wait for its end."""
         try:
             await transport.start()
-            return await self._attend(transport)
+            return _End(await self._attend(transport))
+        except ClusterGone as error:
+            return _End(str(error).rstrip("."), "cluster_lost")
         except WorkerGone as error:
-            return str(error).rstrip(".")
+            return _End(str(error).rstrip("."))
         except Exception as error:  # a fault of the pool's own must not leave a device dead for ever
             log.exception("device_failed", device=self.device)
-            return f"{type(error).__name__} in the pool"
+            return _End(f"{type(error).__name__} in the pool")
 
     async def _attend(self, transport: Transport) -> str:
         watching = asyncio.create_task(self._watch())
@@ -231,15 +253,15 @@ class Device:
     def _loads_no_more(self, model: str) -> None:
         self.loading = "" if self.loading == model else self.loading
 
-    def _bury(self, why: str) -> None:
-        if why:
+    def _bury(self, end: _End) -> None:
+        if end.why:
             self._restarts += 1
-            log.warning("worker_lost", device=self.device, why=why, jobs=len(self.jobs))
+            log.warning(end.code, device=self.device, why=end.why, jobs=len(self.jobs))
         else:
             log.info("worker_drained", device=self.device)
         self._models.clear()
         self.resident, self.loading = {}, ""
-        self._listener.lost(self, why)
+        self._listener.lost(self, end.why, end.code)
         self.jobs.clear()
 
     async def _watch(self) -> str:

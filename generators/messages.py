@@ -4,7 +4,7 @@ To the worker:   Submit, Cancel, Load, Unload, Stop
 From the worker: Ready, Accepted, Progress, Token, Result, Failed, Cancelled, Loaded, Unloaded, Heartbeat
 
 Each Submit is answered by Accepted, then any number of Progress and Token, then exactly one of Result, Failed
-or Cancelled. A worker that dies says nothing: the pool answers Failed(code=WORKER_LOST) in its place.
+or Cancelled. A worker that dies says nothing: the pool answers Failed(code=WORKER_LOST or CLUSTER_LOST) in its place.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ UNREAD_CHARS_MAX = 200
 
 FailureCode = Literal[
     "worker_lost",  # the process died or hung: retry
+    "cluster_lost",  # all workers went with what leads to them: retry, no job is to blame
     "out_of_memory",  # even alone: not again on this device
     "model_unavailable",  # folder missing, half-downloaded, pickled, unknown class, too big
     "lora_unavailable",  # missing, damaged, or of another family

@@ -25,6 +25,7 @@ from generators.messages import (
     Cancelled,
     Event,
     Failed,
+    FailureCode,
     FromWorker,
     Heartbeat,
     Loaded,
@@ -228,14 +229,14 @@ class Pool:
                 assert_never(message)
         self._notify()
 
-    def lost(self, device: Device, why: str) -> None:
+    def lost(self, device: Device, why: str, code: FailureCode) -> None:
         for model in [model for where, model in self._loadings if where is device]:
             self._answer(device, Unloaded(model=model, message=f"The worker was lost: {why or 'drained'}."))
         flights = [self._flights[job] for job in device.jobs]
-        suspects = _suspects(flights)
+        suspects = _suspects(flights) if code == "worker_lost" else ()
         for flight in flights:
             if flight.leg in _AT_WORK or (flight.spared and flight in suspects):
-                self._lose(flight.submit.job, f"The worker of {device.device} was lost: {why}.")
+                self._lose(flight.submit.job, f"The worker of {device.device} was lost: {why}.", code)
             else:
                 flight.spared |= flight in suspects
                 self._move(flight)
@@ -258,21 +259,24 @@ class Pool:
             else:
                 return
 
-    def _update(self, names: Sequence[str]) -> None:
-        for name in self._devices.keys() - set(names):
-            self._leave(self._devices.pop(name))
-        for name in (name for name in names if name not in self._devices):
+    def _update(self, names: Sequence[str] | None) -> None:
+        """A cluster that is gone took its devices along: no job did that."""
+        code: FailureCode = "cluster_lost" if names is None else "worker_lost"
+        there = names or ()
+        for name in self._devices.keys() - set(there):
+            self._leave(self._devices.pop(name), code)
+        for name in (name for name in there if name not in self._devices):
             self._devices[name] = device = Device(name, self._settings, self._cluster.transport, self)
             self._lives[device] = life = asyncio.create_task(device.run(), name=f"device-{name}")
             life.add_done_callback(lambda _, device=device: self._lives.pop(device, None))
         self._notify()
 
-    def _leave(self, device: Device) -> None:
+    def _leave(self, device: Device, code: FailureCode) -> None:
         """Jobs that run on it are lost as if it had died."""
         log.info("device_left", device=device.device, jobs=len(device.jobs))
         device.drain()
         self._lives[device].cancel()
-        self.lost(device, "it has left")
+        self.lost(device, "it has left", code)
 
     def _live(self) -> list[Device]:
         return [device for device in self._devices.values() if device.state == "ready"]
@@ -336,13 +340,13 @@ class Pool:
         flight.events.put(event)
         self._notify()
 
-    def _lose(self, job: str, message: str) -> None:
+    def _lose(self, job: str, message: str, code: FailureCode = "worker_lost") -> None:
         """A cancelled job needs no second try, so it ends as cancelled."""
         flight = self._flights[job]
         if flight.leg is _Leg.CANCELLED:
             self._finish(Cancelled(job=job, share=flight.share))
         else:
-            self._finish(Failed(job=job, code="worker_lost", message=message))
+            self._finish(Failed(job=job, code=code, message=message))
 
     def _withdraw(self, job: str) -> None:
         device = self._flights[job].device

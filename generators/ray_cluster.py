@@ -53,7 +53,7 @@ class RayCluster:
         self._module = module
         self._driver: Child | None = None
 
-    async def devices(self) -> AsyncIterator[tuple[str, ...]]:
+    async def devices(self) -> AsyncIterator[tuple[str, ...] | None]:
         """Never ends: when the cluster is gone all devices have left, and it is joined again once it is back."""
         wait = 1.0
         while True:
@@ -63,7 +63,7 @@ class RayCluster:
                     yield (shown := names)
                 wait = 1.0
             if shown:
-                yield ()
+                yield None
             await asyncio.sleep(wait)
             wait = min(wait * 2, _WAIT_SECONDS_MAX)
 

@@ -71,7 +71,7 @@ class Driver:
     async def _tell(self) -> None:
         with contextlib.suppress(OSError):  # the bot is gone, as `_welcome` sees too
             while True:
-                why = _AWAY if time.monotonic() - self._seen > _AWAY_SECONDS else ""
+                why = _AWAY if self._is_away() else ""
                 news = frames.frame(News(devices=tuple(self._places), why=why))
                 await asyncio.get_running_loop().sock_sendall(self._control, news)
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -92,21 +92,23 @@ class Driver:
         with contextlib.suppress(WorkerGone):
             asked = begin(await connection.read())
             if place := self._places.get(asked.settings.device):
-                await _relay(connection, Actor(place, asked))
+                await self._relay(connection, Actor(place, asked))
             else:
                 connection.write(frames.frame(Gone(why="Its node has left the cluster.")))
         connection.close()
 
+    async def _relay(self, connection: Connection, actor: Actor) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_to_bot(actor, connection))
+                group.create_task(_to_worker(connection, actor))
+        except* WorkerGone as gone:
+            connection.write(frames.frame(Gone(why=str(gone.exceptions[0]), away=self._is_away())))
+        finally:
+            await actor.kill()
 
-async def _relay(connection: Connection, actor: Actor) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_to_bot(actor, connection))
-            group.create_task(_to_worker(connection, actor))
-    except* WorkerGone as gone:
-        connection.write(frames.frame(Gone(why=str(gone.exceptions[0]))))
-    finally:
-        await actor.kill()
+    def _is_away(self) -> bool:
+        return time.monotonic() - self._seen > _AWAY_SECONDS
 
 
 async def _to_bot(actor: Actor, connection: Connection) -> None:

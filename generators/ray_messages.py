@@ -39,9 +39,10 @@ class Began(Wire, frozen=True, kw_only=True):
 
 
 class Gone(Wire, frozen=True, kw_only=True):
-    """Said in a dead worker's place, as a sentence."""
+    """Said in a dead worker's place, as a sentence. `away`: the head of its cluster did not answer any more."""
 
     why: str
+    away: bool = False
 
 
 _news = msgspec.msgpack.Decoder(News)

@@ -11,7 +11,7 @@ from generators.connection import Connection
 from generators.messages import FromWorker, ToWorker
 from generators.ray_messages import Began, Begin, Gone, from_driver
 from generators.settings import WorkerSettings
-from generators.transport import WorkerGone
+from generators.transport import ClusterGone, WorkerGone
 
 _KILL_SECONDS = 6.0  # longer than the driver needs for an actor that does not answer
 
@@ -56,11 +56,11 @@ class RayTransport:
             async with self._turn:
                 message = from_driver(await self._connection.read())
         except WorkerGone as error:
-            raise WorkerGone("The cluster is gone.") from error  # of a worker's death alone the driver tells
+            raise ClusterGone("The cluster is gone.") from error  # of a worker's death alone the driver tells
         except frames.FrameError as error:
             raise WorkerGone(str(error)) from error
         if isinstance(message, Gone):
-            raise WorkerGone(message.why)
+            raise (ClusterGone if message.away else WorkerGone)(message.why)
         return message
 
     async def _kill(self) -> None:

@@ -16,6 +16,10 @@ class WorkerGone(Exception):
     """The worker's end of the connection is closed: it exited, was killed or never started."""
 
 
+class ClusterGone(WorkerGone):
+    """What leads to all workers of a cluster is gone, so that none of their jobs is to blame."""
+
+
 class Transport(Protocol):
     """One life of one worker. `kill` may be called at any time, and more than once."""
 

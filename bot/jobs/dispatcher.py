@@ -1,7 +1,7 @@
 """From queued jobs to finished ones: claims in fair order, keeps the pool just fed, ends each attempt once.
 
     claim ──> inputs ──> pool ──> blobs ──> ending.complete
-                          └─> ending.fail / ending.cancelled / ending.give_back
+                          └─> ending.fail / ending.cancelled / ending.lost / ending.give_back
 
 Runs where devices are. Knows no platform. Every claim is under a lease that `run` renews; an attempt that was
 taken away (its lease ran out while the database was gone) is stopped here and its result dropped.
@@ -263,6 +263,9 @@ class Dispatcher:
         match terminal:
             case Result():
                 await self._complete(job, request, terminal)
+            case Failed(code="cluster_lost"):
+                log.warning("job.lost", job=job.id, why=terminal.message)
+                await self._insist(lambda: self._database.run(ending.lost, job, self._clock()))
             case Failed():
                 log.warning("job.failed", job=job.id, code=terminal.code, why=terminal.message)
                 await self._fail(

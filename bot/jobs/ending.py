@@ -82,6 +82,15 @@ def give_back(session: Session, claimed: Job) -> bool:
     return True
 
 
+def lost(session: Session, claimed: Job, now: datetime) -> bool:
+    """What it ran on went away, by no fault of the job's: as if its process had gone."""
+    job = jobs.lock(session, claimed.id)
+    if job is None or not jobs.is_current(job, claimed.attempt):
+        return False
+    rescue(session, job, now)
+    return True
+
+
 def expire(session: Session, job: Job, now: datetime) -> None:
     """It waited longer than its tier allows."""
     _discard(session, job, now, code="queue_timeout", used_us=0)

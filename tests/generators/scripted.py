@@ -23,7 +23,7 @@ class ScriptedWorker:
         self.killed = False
         self.ended = asyncio.Event()  # set: it dies when it is killed
         self.ended.set()
-        self._said: asyncio.Queue[FromWorker | None] = asyncio.Queue()
+        self._said: asyncio.Queue[FromWorker | WorkerGone] = asyncio.Queue()
 
     async def start(self) -> None: ...
 
@@ -32,14 +32,14 @@ class ScriptedWorker:
 
     async def receive(self) -> FromWorker:
         message = await self._said.get()
-        if message is None:
-            raise WorkerGone("the test said so")
+        if isinstance(message, WorkerGone):
+            raise message
         return message
 
     async def kill(self) -> None:
         self.killed = True
         await self.ended.wait()
-        self._said.put_nowait(None)
+        self.die()
 
     def say(self, *messages: FromWorker) -> None:
         for message in messages:
@@ -58,8 +58,8 @@ class ScriptedWorker:
     def loaded(self, model: str) -> None:
         self.say(Loaded(model=model, memory_bytes=10, seconds=0.1))
 
-    def die(self) -> None:
-        self._said.put_nowait(None)
+    def die(self, why: WorkerGone | None = None) -> None:
+        self._said.put_nowait(why or WorkerGone("the test said so"))
 
     @property
     def jobs(self) -> list[str]:

@@ -121,10 +121,10 @@ async def running(pool: Pool, job: str, prompt: str = "run") -> tuple[Events, De
     raise AssertionError("it ended")
 
 
-def lost(events: list[Event]) -> str:
+def lost(events: list[Event], code: str = "worker_lost") -> str:
     """Why the worker was lost."""
     assert isinstance(events[-1], Failed)
-    assert events[-1].code == "worker_lost"
+    assert events[-1].code == code
     return events[-1].message
 
 
@@ -350,7 +350,7 @@ async def test_when_the_process_that_speaks_with_ray_dies_its_jobs_are_lost_and_
             each for each in psutil.Process().children() if "generators.ray_driver" in each.cmdline()
         ]
         driver.kill()
-        assert "cluster is gone" in lost(await heard(events))
+        assert "cluster is gone" in lost(await heard(events), code="cluster_lost")
         await until(lambda: not pool.devices())
         for pid in workers:
             await gone(pid)

@@ -30,6 +30,7 @@ from generators.models import Model
 from generators.pool import Pool, PoolSettings, choose
 from generators.ray_places import places
 from generators.requests import Message, TextToImage, WriteText
+from generators.transport import ClusterGone
 from tests.generators.scripted import ScriptedWorker, Stage
 
 MODELS = {name: Model(name=name, kind="image", source="x") for name in ("a", "b")}
@@ -384,10 +385,10 @@ class Roster(ThisMachine):
 
     def __init__(self, stage: Stage) -> None:
         super().__init__((), make=stage)
-        self.changes: asyncio.Queue[tuple[str, ...]] = asyncio.Queue()
+        self.changes: asyncio.Queue[tuple[str, ...] | None] = asyncio.Queue()
         self.closed = False
 
-    async def devices(self) -> AsyncIterator[tuple[str, ...]]:
+    async def devices(self) -> AsyncIterator[tuple[str, ...] | None]:
         while True:
             yield await self.changes.get()
 
@@ -420,6 +421,35 @@ class TestMembership:
         assert await heard(waiting) == [done("waiting")]
         await pool.stop(grace_seconds=0)
         assert cluster.closed
+
+    @pytest.mark.parametrize("first_told_by", ["worker", "cluster"])
+    async def test_jobs_that_a_lost_cluster_took_along_are_not_blamed(
+        self, stage: Stage, first_told_by: str
+    ) -> None:
+        cluster = Roster(stage)
+        pool = Pool(PoolSettings(batch_max=2, restart_seconds=0.001), MODELS, cluster)
+        await pool.start()
+        running, waiting = pool.submit("running", request(), {}), pool.submit("waiting", request(), {})
+        for life in range(3):  # who was about to begin is none the more a suspect for it
+            cluster.changes.put_nowait(("n1",))
+            (worker := await stage.worker(life)).be_ready()
+            await until(lambda worker=worker: "waiting" in worker.jobs)
+            if life == 0:
+                worker.say(Progress(job="running", step=0, steps=9))
+                await anext(running)
+            if first_told_by == "worker":
+                worker.die(ClusterGone("The cluster is gone."))
+            cluster.changes.put_nowait(None)
+            await until(lambda: not pool.devices())
+        (ending,) = await heard(running)
+        assert isinstance(ending, Failed)
+        assert ending.code == "cluster_lost"
+        cluster.changes.put_nowait(("n2",))
+        (worker := await stage.worker(3)).be_ready()
+        await until(lambda: worker.jobs == ["waiting"])
+        worker.say(done("waiting"))
+        assert await heard(waiting) == [done("waiting")]
+        await pool.stop(grace_seconds=0)
 
     async def test_who_cannot_tell_which_devices_there_are_is_asked_again(self, stage: Stage) -> None:
         class Moody(ThisMachine):

@@ -16,13 +16,13 @@ from bot.jobs.cards import failure_line
 from bot.jobs.progress import Reporter
 from bot.jobs.refusals import Refusal
 from bot.jobs.rescuer import Rescuer
-from generators.messages import Accepted
-from generators.requests import Message, WriteText
+from generators.messages import Accepted, Event
+from generators.requests import Message, Request, WriteText
 from storage import accounts, artifacts, deliveries, jobs, ledger, records
 from storage.accounts import InForce
 from storage.database import Session
 from storage.ledger import Grant
-from tests.bot.jobs.world import World, apple, fails, hangs, hurries, now, words, world
+from tests.bot.jobs.world import World, apple, fails, hangs, hurries, now, picture, words, world
 
 
 async def credits(w: World, account: int) -> int:
@@ -109,6 +109,25 @@ async def test_our_failure_is_tried_again_and_then_given_back_with_a_word(
         assert (job.state, job.attempt, job.error) == ("discarded", 3, "worker_lost")
         assert await credits(w, ann) == 20
         assert "credits are back" in w.chat.delivered[0].status
+        await w.check()
+
+
+async def test_a_job_that_a_lost_cluster_took_along_runs_again_and_counts_no_failure(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with world(database_url, tmp_path, ATELIER_RETRY_ATTEMPTS="1") as w:
+
+        def goes_away(job: str, request: Request) -> list[Event | None]:
+            return (
+                fails("cluster_lost")(job, request) if len(w.engine.submitted) < 3 else picture(job, request)
+            )
+
+        w.engine.script = goes_away
+        asked = await w.submit(await w.person())
+        await w.live(lambda: w.delivered(asked.job.id))
+        job = await w.job(asked.job.id)
+        assert (job.state, job.attempt, job.failures, job.error) == ("completed", 3, 0, None)
+        assert not any(how["alone"] for how in w.engine.how)
         await w.check()
 
 
