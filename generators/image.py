@@ -30,7 +30,15 @@ from generators import (
 )
 from generators.engine import Host, LoraUnavailable, ModelUnavailable
 from generators.hub import Failure, Hub, Task
-from generators.image_call import arguments, fitted, negative, rows_of_step, strength
+from generators.image_call import (
+    SizeRefused,
+    arguments,
+    check_size,
+    fitted,
+    negative,
+    rows_of_step,
+    strength,
+)
 from generators.job import Job
 from generators.models import Model
 from generators.pipelines import Pipeline, Pipelines
@@ -88,7 +96,7 @@ class ImageRunner:
     def begin(self, job: Job) -> None:
         try:
             self._take(job)
-        except source.SourceRefused as error:
+        except (source.SourceRefused, SizeRefused) as error:
             job.fail("bad_input", str(error))
         except LoraUnavailable as error:
             job.fail("lora_unavailable", str(error))
@@ -113,6 +121,7 @@ class ImageRunner:
         if not isinstance(request, TextToImage):
             raise ModelUnavailable(f"{request.model} makes pictures and cannot answer this kind of request.")
         pipeline = self._pipelines.suiting(request)
+        check_size(pipeline, self._model, request)
         self._pipelines.know(request.loras)
         start, mask = _start(job, request)
         job.unread = reading.unread(pipeline, prompt=request.prompt, negative=negative(pipeline, request))

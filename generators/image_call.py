@@ -6,11 +6,13 @@ SD1.5's image-to-image takes its size from the picture.
 
 from __future__ import annotations
 
+from math import lcm
 from typing import Any
 
 import torch
 from PIL import Image, ImageOps
 
+from generators.models import Model
 from generators.pipelines import Pipeline, accepted
 from generators.requests import ImageToImage, TextToImage
 from generators.sheets import Row
@@ -43,6 +45,25 @@ def rows_of_step(pipeline: Pipeline, request: TextToImage) -> int:
     """How many rows of a forward one picture takes: most families guide by a second row beside the first."""
     is_double = accepted(pipeline).get("true_cfg_scale") is None and request.guidance > 1
     return 2 if is_double else 1
+
+
+class SizeRefused(Exception):
+    """A size that the model cannot draw in; the text says which it can."""
+
+
+def check_size(pipeline: Pipeline, model: Model, request: TextToImage) -> None:
+    """Commands round to the entry's `multiple`; others may send anything. Raises `SizeRefused`."""
+    multiple = lcm(model.multiple, _multiple(pipeline))
+    if any(side < multiple or side % multiple for side in (request.width, request.height)):
+        size = f"{request.width} x {request.height}"
+        raise SizeRefused(f"{model.name} draws in multiples of {multiple} pixels: {size} does not suit it.")
+
+
+def _multiple(pipeline: Pipeline) -> int:
+    """What a pipeline insists on by itself. One that has bins of sizes takes any: it draws in the nearest."""
+    if "use_resolution_binning" in accepted(pipeline):
+        return 1
+    return getattr(pipeline, "vae_scale_factor", 1) * getattr(pipeline, "patch_size", 1)
 
 
 def strength(request: ImageToImage) -> float:

@@ -24,7 +24,7 @@ FailureCode = Literal[
     "out_of_memory",  # even alone: not again on this device
     "model_unavailable",  # folder missing, half-downloaded, pickled, unknown class, too big
     "lora_unavailable",  # missing, damaged, or of another family
-    "bad_input",  # the source picture could not be read
+    "bad_input",  # the source picture could not be read, or the size does not suit the model
     "prompt_too_long",  # there is no room for an answer
     "bad_output",  # NaN or empty result
     "timeout",  # longer than its limit, with the device for itself

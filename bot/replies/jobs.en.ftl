@@ -37,7 +37,7 @@ fitted-picture = fitted to your plan: { $width } × { $height }, { $steps } step
 fitted-text = fitted to your plan: at most { $tokens } tokens
 
 failed-other = This did not work, through our fault. Your credits are back; press Again to retry.
-failed-bad-input = The picture to start from could not be read any more. Your credits are back; send it again.
+failed-bad-input = The picture to start from could not be read any more, or the size does not suit the model. Your credits are back; send the picture again, or choose another size.
 failed-prompt-too-long = This is longer than the model can read. Your credits are back; say it in fewer words.
 failed-bad-output = The model gave nothing usable this time. Your credits are back; try another seed or wording.
 failed-queue-timeout = It waited too long and was taken out of the line. Your credits are back; press Again when it is calmer.

@@ -26,7 +26,7 @@ fitted-picture = 已按你的套餐调整：{ $width } × { $height }，{ $steps
 fitted-text = 已按你的套餐调整：最多 { $tokens } 个 token
 
 failed-other = 没有成功，是我们的问题。积分已退回；点“再来一次”重试。
-failed-bad-input = 起始图片已无法读取。积分已退回；请重新发送图片。
+failed-bad-input = 起始图片已无法读取，或尺寸不适合此模型。积分已退回；请重新发送图片，或换一个尺寸。
 failed-prompt-too-long = 这比模型能读的还要长。积分已退回；请用更少的词。
 failed-bad-output = 模型这次没有给出可用的结果。积分已退回；换一个种子或说法试试。
 failed-queue-timeout = 等待太久，已移出队列。积分已退回；空闲时点“再来一次”。

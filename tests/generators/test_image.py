@@ -74,6 +74,17 @@ class TestEveryFamily:
         assert steps == [0, 1, 2, 3, 4]
         assert runner.memory_bytes() > 10_000
 
+    def test_refuses_a_size_that_it_cannot_draw_in(self, family: str, bench: Bench, folder: Folder) -> None:
+        runner = bench.load(Model(name="m", kind="image", source=str(folder(family)), multiple=16))
+        sizes = {"odd": (65, 48), "half": (64, 40), "none": (0, 48), "less than none": (-16, 48)}
+        jobs = [bench.job(name, request(width=w, height=h)) for name, (w, h) in sizes.items()]
+        run(runner, [*jobs, bench.job("neighbour", request())])
+        for name in sizes:
+            ending = bench.ending(name)
+            assert isinstance(ending, Failed)
+            assert (ending.code, "draws in multiples of 16 pixels" in ending.message) == ("bad_input", True)
+        assert pixels(bench.ending("neighbour")).shape == (48, 64, 3)
+
     def test_starts_from_a_picture(self, family: str, bench: Bench, folder: Folder) -> None:
         runner = bench.load(Model(name="m", kind="image", source=str(folder(family))))
         run(runner, [bench.job("a", from_picture(), {"s": picture()})])
@@ -165,6 +176,16 @@ def test_a_spoilt_source_fails_alone(bench: Bench, sd15: ImageRunner) -> None:
         ending = bench.ending(name)
         assert isinstance(ending, Failed)
         assert ending.code == "bad_input"
+
+
+def test_what_a_pipeline_insists_on_counts_too_where_the_entry_asks_for_less(
+    bench: Bench, folder: Folder
+) -> None:
+    runner = bench.load(Model(name="m", kind="image", source=str(folder("sd3")), multiple=1))
+    run(runner, [bench.job("a", request(width=62))])  # two pixels a latent, two latents a patch
+    ending = bench.ending("a")
+    assert isinstance(ending, Failed)
+    assert (ending.code, "multiples of 4" in ending.message) == ("bad_input", True)
 
 
 def test_a_source_is_cropped_never_stretched() -> None:
