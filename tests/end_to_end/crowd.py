@@ -39,6 +39,11 @@ WRONG = (
 SLOW = "--steps 30 -n 2"
 CHANNELS, GROUPS = 5, 12
 PICTURES = tuple(png(colour) for colour in ("blue", "green"))
+DEEDS = {
+    "make": 27, "press": 23, "private": 10, "wrong": 10, "ask": 9, "slow": 5, "answer": 5, "send": 3, "album": 3,
+    "elsewhere": 3, "write": 2,
+}  # fmt: skip
+"""How often each is done in a hundred times."""
 LAST_SEEN = 6  # people press what is at the bottom of the chat
 ASKED_SECONDS = 12.0  # a request is on its way to its answer no longer than this
 
@@ -198,6 +203,7 @@ class Crowd:
     members: list[Member] = field(default_factory=list)
     secret: set[str] = field(default_factory=set)  # the numbers of what was asked for in private
     _number: int = 0
+    _deck: list[str] = field(default_factory=list)
 
     def gather(self, people: int) -> None:
         """Half of them on each platform, in two places each; every fifth reads Chinese."""
@@ -230,25 +236,17 @@ class Crowd:
         with suppress(TimeoutError):  # nobody answers: it is down; what was asked for is judged at the end
             await self._act(member)
 
+    def _deal(self) -> str:
+        """The next deed, of a shuffled deck: however short the crowd's life is, all are done."""
+        if not self._deck:
+            self._deck = [deed for deed, count in DEEDS.items() for _ in range(count)]
+            self.chance.shuffle(self._deck)
+        return self._deck.pop()
+
     async def _act(self, member: Member) -> None:
         self._number += 1
         words = f"{self.chance.choice(THINGS)} q{self._number}"
-        kind = self.chance.choices(
-            (
-                "make",
-                "private",
-                "slow",
-                "wrong",
-                "ask",
-                "press",
-                "answer",
-                "write",
-                "send",
-                "album",
-                "elsewhere",
-            ),
-            (27, 10, 5, 10, 9, 23, 5, 2, 3, 3, 3),
-        )[0]
+        kind = self._deal()
         self.did[kind] += 1
         match kind:
             case "write":
