@@ -18,7 +18,7 @@ import pytest
 
 from storage import schema
 from storage.database import Database, connect
-from tests import postgres
+from tests import postgres, statements
 
 # In CI the same examples each time: what landed must not fail by chance. Elsewhere they differ, and find more.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -43,7 +43,8 @@ MEMORY_BYTES = 4 << 30
 
 
 def pytest_configure() -> None:
-    """Two test processes on two cores: one thread each, and nothing that has to wait for a disk, if there is room."""
+    """Three test processes on two cores: one thread each, and nothing that has to wait for a disk, if there is room."""
+    statements.compile_once()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
         tempfile.tempdir = os.environ["TMPDIR"] = str(MEMORY)
