@@ -15,6 +15,7 @@ from generators.models import Model
 from generators.requests import ImageToImage, Inpaint, LoraUse, TextToImage
 
 Loras = tuple[LoraUse, ...]
+_CPU_WIDE = 256  # channels: on a CPU such UNets took 1.1 times as long channels last, narrower 0.9 to 0.98
 Pipeline = Any  # diffusers.DiffusionPipeline: its classes share no typed call
 
 
@@ -152,7 +153,7 @@ def placed(pipeline: Pipeline, device: str) -> Pipeline:
     try:
         pipeline.to(device)
         for part in pipeline.components.values():
-            if type(part).__name__ in families.CHANNELS_LAST:
+            if _folds_faster(part, device):
                 part.to(memory_format=torch.channels_last)
     except torch.OutOfMemoryError as error:
         raise MemoryError(str(error)) from None
@@ -196,6 +197,14 @@ def _read(model: Model, source: Path | str, device: str) -> Pipeline:
         if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
             raise ModelUnavailable(f"{model.name} lacks weights of its {name}: download it again.")
     return pipeline
+
+
+def _folds_faster(part: Any, device: str) -> bool:
+    """Whether its convolutions are faster with the channels of a pixel side by side."""
+    kind = type(part).__name__
+    if device == "cpu" and kind == "UNet2DConditionModel":
+        return max(part.config.block_out_channels) < _CPU_WIDE
+    return kind in families.CHANNELS_LAST
 
 
 def _quicken_attention(pipeline: Pipeline) -> None:
