@@ -43,9 +43,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     drift: int = 0  # places where the restored ledger does not add up
     aside: Path | None = None  # where the database that was replaced now is
     made_at: str = ""
-    secrets: tuple[
-        str, ...
-    ] = ()  # those that the backup's instance had, the file has not, and, restored, nor has this
+    secrets: tuple[str, ...] = ()  # of the backup's instance, not in the file; restored: not here either
 
 
 # --- backup -----------------------------------------------------------------------------------------------

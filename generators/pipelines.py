@@ -55,8 +55,7 @@ class Pipelines:
         )  # fmt: skip
 
     def memory_bytes(self) -> int:
-        parts = self._text_to_image.components.values()
-        return sum(hardware.weight_bytes(part) for part in parts if isinstance(part, torch.nn.Module))
+        return sum(hardware.weight_bytes(part) for part in modules(self._text_to_image).values())
 
     def suiting(self, request: TextToImage) -> Pipeline:
         """Raises `ModelUnavailable` for a kind of request that the model's family knows no pipeline for."""
@@ -152,7 +151,7 @@ def placed(pipeline: Pipeline, device: str) -> Pipeline:
     """On its device, and in the form that is fastest there. Raises `MemoryError`."""
     try:
         pipeline.to(device)
-        for part in pipeline.components.values():
+        for part in modules(pipeline).values():
             if _folds_faster(part, device):
                 part.to(memory_format=torch.channels_last)
     except torch.OutOfMemoryError as error:
@@ -163,6 +162,11 @@ def placed(pipeline: Pipeline, device: str) -> Pipeline:
     if vae is not None and vae.dtype == torch.float16 and getattr(vae.config, "force_upcast", False):
         vae.to(torch.float32)  # once, not around each decoding: others may be using it then
     return pipeline
+
+
+def modules(pipeline: Pipeline) -> dict[str, Any]:
+    """The parts of a pipeline that are torch modules, by name."""
+    return {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
 
 
 def accepted(pipeline: Pipeline) -> dict[str, Any]:
@@ -193,8 +197,8 @@ def _read(model: Model, source: Path | str, device: str) -> Pipeline:
     takes = accepted(pipeline)
     if "prompt" not in takes or takes.get("image", None) is inspect.Parameter.empty:
         raise ModelUnavailable(f"{model.name} is a {type(pipeline).__name__}: no text-to-image model.")
-    for name, part in pipeline.components.items():
-        if isinstance(part, torch.nn.Module) and any(weight.is_meta for weight in part.parameters()):
+    for name, part in modules(pipeline).items():
+        if any(weight.is_meta for weight in part.parameters()):
             raise ModelUnavailable(f"{model.name} lacks weights of its {name}: download it again.")
     return pipeline
 
@@ -210,7 +214,7 @@ def _folds_faster(part: Any, device: str) -> bool:
 def _quicken_attention(pipeline: Pipeline) -> None:
     """At each call attention looks up what its processor takes, which is slower than the launch of it: the answer is
     put where Python looks first."""
-    parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+    parts = modules(pipeline).values()
     kinds: set[Any] = {
         type(getattr(module, "processor", None)) for part in parts for module in part.modules()
     }

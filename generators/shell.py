@@ -17,6 +17,7 @@ import torch
 
 from generators import families, merging
 from generators.hub import Call, Hub, Task
+from generators.pipelines import modules
 
 
 def shelled(pipeline: Any, hub: Hub) -> Any:
@@ -24,9 +25,8 @@ def shelled(pipeline: Any, hub: Hub) -> Any:
     shell = copy.copy(pipeline)
     shell.__class__ = _plain(pipeline.__class__)
     shell.__dict__["_device"] = pipeline.device
-    for name, part in pipeline.components.items():
-        if isinstance(part, torch.nn.Module):
-            shell.__dict__[name] = Proxy(name, part, hub)
+    for name, part in modules(pipeline).items():
+        shell.__dict__[name] = Proxy(name, part, hub)
     return shell
 
 
