@@ -133,8 +133,15 @@ def status(pool: Pool, device: DeviceStatus) -> DeviceStatus:
     return found
 
 
+def _has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 async def gone(pid: int) -> None:
-    await until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    await until(lambda: _has_ended(pid))
 
 
 # --- jobs ---------------------------------------------------------------------------------------------------
